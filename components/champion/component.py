@@ -1,0 +1,98 @@
+"""The component, its executor and the driver that looks at the destination before the cache is asked."""
+
+import os
+import shutil
+from typing import Any
+
+from tfx import types
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.orchestration.portable import data_types
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+from tfx.utils import path_utils
+
+from components.driver import ObservingDriver
+from serving import versions
+from serving.identity import fingerprint
+
+VERSION_PROPERTY = "served_version"
+
+
+def champion_version(destination: str, candidate: str) -> int | None:
+    """The version that a candidate is to be judged against.
+
+    Args:
+      destination: the serving destination.
+      candidate: folder of the candidate's saved model.
+
+    Returns:
+      The served version; when that is the candidate itself, the version it was judged against when it was pushed.
+      None when there is no such version.
+    """
+    served = versions.served_version(destination)
+    if served is None:
+        return None
+    manifest = versions.read_manifest(destination, served)
+    if manifest is None or manifest.model != fingerprint(candidate):
+        return served
+    return manifest.champion if manifest.champion in versions.versions(destination) else None
+
+
+def served_version_of(champion: types.Artifact) -> int | None:
+    """The version in a champion artifact, None when nothing was being served."""
+    return champion.get_int_custom_property(VERSION_PROPERTY) or None
+
+
+class ChampionSpec(component_spec.ComponentSpec):
+    """Types of the component."""
+
+    PARAMETERS = {
+        "destination": component_spec.ExecutionParameter(type=str),
+        "version": component_spec.ExecutionParameter(type=int, optional=True),
+    }
+    INPUTS = {"model": component_spec.ChannelParameter(type=standard_artifacts.Model)}
+    OUTPUTS = {"champion": component_spec.ChannelParameter(type=standard_artifacts.Model)}
+
+
+class Executor(base_executor.BaseExecutor):
+    """Copies the served model, so that its retention cannot take it from the lineage."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        destination = exec_properties["destination"]
+        version = champion_version(destination, model_folder(input_dict["model"]))
+        champion = artifact_utils.get_single_instance(output_dict["champion"])
+        champion.set_int_custom_property(VERSION_PROPERTY, version or 0)
+        if version is not None:
+            shutil.copytree(os.path.join(destination, str(version)), path_utils.serving_model_path(champion.uri))
+
+
+def model_folder(artifacts: list[types.Artifact]) -> str:
+    """Folder of the saved model in a Model artifact."""
+    return path_utils.serving_model_path(artifact_utils.get_single_uri(artifacts))
+
+
+class Driver(ObservingDriver):
+    """Notices a new champion."""
+
+    def observe(self, execution_info: data_types.ExecutionInfo) -> dict[str, str | int]:
+        destination = execution_info.exec_properties["destination"]
+        return {"version": champion_version(destination, model_folder(execution_info.input_dict["model"])) or 0}
+
+
+class Champion(base_component.BaseComponent):
+    """Output `champion`: the served model, which the candidate `model` is to be judged against."""
+
+    SPEC_CLASS = ChampionSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+    DRIVER_CLASS = Driver
+
+    def __init__(self, model: types.BaseChannel, destination: str):
+        super().__init__(
+            spec=ChampionSpec(
+                model=model, destination=destination, champion=types.Channel(type=standard_artifacts.Model)
+            )
+        )

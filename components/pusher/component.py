@@ -1,0 +1,104 @@
+"""The component and its executor."""
+
+from typing import Any
+
+import tensorflow_model_analysis as tfma
+from tfx import types
+from tfx.components.util import model_utils
+from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.orchestration.portable import data_types
+from tfx.types import artifact_utils, component_spec, standard_artifacts
+
+from components.champion.component import model_folder, served_version_of
+from components.driver import ObservingDriver
+from components.evaluator.eval_config import ACCURACY
+from serving import versions
+from serving.identity import fingerprint
+
+
+class PusherSpec(component_spec.ComponentSpec):
+    """Types of the component."""
+
+    PARAMETERS = {
+        "destination": component_spec.ExecutionParameter(type=str),
+        "pipeline": component_spec.ExecutionParameter(type=str),
+        "push": component_spec.ExecutionParameter(type=str, optional=True),
+    }
+    INPUTS = {
+        "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
+        "champion": component_spec.ChannelParameter(type=standard_artifacts.Model),
+    }
+    OUTPUTS = {"pushed_model": component_spec.ChannelParameter(type=standard_artifacts.PushedModel)}
+
+
+class Executor(base_executor.BaseExecutor):
+    """Publishes the model; the artifact says whether, where and as which version."""
+
+    def Do(
+        self,
+        input_dict: dict[str, list[types.Artifact]],
+        output_dict: dict[str, list[types.Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
+        if not model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict["blessing"])):
+            pushed.set_int_custom_property("pushed", 0)
+            return
+        folder = model_folder(input_dict["model"])
+        manifest = versions.publish(
+            folder,
+            exec_properties["destination"],
+            model=fingerprint(folder),
+            champion=served_version_of(artifact_utils.get_single_instance(input_dict["champion"])),
+            pipeline=exec_properties["pipeline"],
+            run=self._context.pipeline_run_id,
+            metrics={"accuracy": overall_accuracy(artifact_utils.get_single_uri(input_dict["evaluation"]))},
+        )
+        pushed.set_int_custom_property("pushed", 1)
+        pushed.set_string_custom_property("pushed_destination", exec_properties["destination"])
+        pushed.set_string_custom_property("pushed_version", str(manifest.version))
+
+
+class Driver(ObservingDriver):
+    """Notices that a version was deleted since it was pushed: the model is then pushed again."""
+
+    def observe(self, execution_info: data_types.ExecutionInfo) -> dict[str, str | int]:
+        model = fingerprint(model_folder(execution_info.input_dict["model"]))
+        return {"push": versions.push_identity(execution_info.exec_properties["destination"], model)}
+
+
+def overall_accuracy(evaluation: str) -> float:
+    """Accuracy over the whole test split in an evaluation artifact."""
+    metrics = tfma.load_eval_result(evaluation).get_metrics_for_slice()
+    return float(metrics[ACCURACY]["doubleValue"])
+
+
+class Pusher(base_component.BaseComponent):
+    """Output `pushed_model`, with the custom properties `pushed`, `pushed_destination` and `pushed_version`."""
+
+    SPEC_CLASS = PusherSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+    DRIVER_CLASS = Driver
+
+    def __init__(
+        self,
+        model: types.BaseChannel,
+        blessing: types.BaseChannel,
+        evaluation: types.BaseChannel,
+        champion: types.BaseChannel,
+        destination: str,
+        pipeline: str,
+    ):
+        super().__init__(
+            spec=PusherSpec(
+                model=model,
+                blessing=blessing,
+                evaluation=evaluation,
+                champion=champion,
+                destination=destination,
+                pipeline=pipeline,
+                pushed_model=types.Channel(type=standard_artifacts.PushedModel),
+            )
+        )

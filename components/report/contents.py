@@ -1,0 +1,288 @@
+"""What the page shows: plain values, and the arithmetic on them."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An image on the page."""
+
+    uri: str
+    """A data: URI; "" when the file could not be shown."""
+    width: int
+    """On the page, in CSS pixels."""
+    height: int
+    """Likewise."""
+    pixelated: bool
+    """True when it is enlarged and its pixels are to stay crisp."""
+    caption: str
+    """Where the file was read from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Sides of a split's images in pixels, as the statistics have them."""
+
+    width: tuple[int, int, int]
+    """Lowest, median and highest."""
+    height: tuple[int, int, int]
+    """Likewise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitContents:
+    """One split of the data."""
+
+    counts: Mapping[str, int]
+    """Images by class."""
+    sizes: Sizes
+    """Their sides."""
+    kinds: Mapping[str, int]
+    """Images by format and channels, such as "JPEG, RGB"."""
+    extents: Mapping[tuple[int, int], int]
+    """Images by (width, height), each side as `size_step`."""
+    samples: Mapping[str, Sequence[Picture]]
+    """A few pictures by class."""
+    anomalies: Sequence[str]
+    """What ExampleValidator found, a sentence each."""
+
+    @property
+    def size(self) -> int:
+        """Number of images."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mistake:
+    """A test image with a wrong prediction."""
+
+    picture: Picture
+    label: str
+    """The class it has."""
+    predicted: str
+    """The class it was given."""
+    probability: float
+    """The model's, of the predicted class, 0 … 1."""
+    label_probability: float
+    """The model's, of the class it has, 0 … 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """Test images by class and predicted class."""
+
+    classes: Sequence[str]
+    counts: Sequence[Sequence[int]]
+    """counts[true][predicted], in the order of `classes`."""
+
+    def pairs(self) -> list[tuple[str, str, int, float]]:
+        """(true, predicted, images, their share of the true class) of every confusion there is, most frequent first."""
+        found = [
+            (self.classes[row], self.classes[column], count, count / sum(counts))
+            for row, counts in enumerate(self.counts)
+            for column, count in enumerate(counts)
+            if count and row != column
+        ]
+        return sorted(found, key=lambda pair: (-pair[2], -pair[3], pair[0], pair[1]))
+
+    def mistakes(self, index: int) -> int:
+        """Images that the class lost to others or took from them."""
+        return sum(self.counts[index]) + sum(row[index] for row in self.counts) - 2 * self.counts[index][index]
+
+    def condensed(self, limit: int) -> "Confusion":
+        """At most `limit` rows and columns: the classes with the most mistakes, all others as one."""
+        if len(self.classes) <= limit:
+            return self
+        worst = sorted(range(len(self.classes)), key=lambda index: (-self.mistakes(index), index))[: limit - 1]
+        groups = [[index] for index in sorted(worst)]
+        groups.append([index for index in range(len(self.classes)) if index not in set(worst)])
+        names = [self.classes[group[0]] for group in groups[:-1]]
+        return Confusion(
+            classes=[*names, f"{len(groups[-1])} other classes"],
+            counts=[
+                [sum(self.counts[row][column] for row in rows for column in columns) for columns in groups]
+                for rows in groups
+            ],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMetrics:
+    """How well one class is recognised, or an average of classes."""
+
+    name: str
+    images: int
+    """Test images of the class."""
+    precision: float | None
+    """Share of the images given this class that have it; None when it was given to none."""
+    recall: float | None
+    """Share of the class's images that were given it; None when there are none."""
+    f1: float | None
+    """Harmonic mean of the two; None when there was nothing to find and nothing was found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What the Evaluator and the Pusher decided."""
+
+    blessed: bool
+    misses: Sequence[str]
+    """A sentence for each threshold that was missed."""
+    accuracy: float
+    """Over all test images, 0 … 1."""
+    images: int
+    """Number of test images."""
+    by_class: Mapping[str, float]
+    """Accuracy over the images of each class."""
+    threshold: float
+    """`evaluator.min_accuracy`."""
+    class_threshold: float
+    """`evaluator.min_class_accuracy`."""
+    champion_version: int | None
+    """The version being served when this model was judged; None when there was none."""
+    champion_accuracy: float | None
+    champion_by_class: Mapping[str, float]
+    pushed_version: str | None
+    """None when nothing was pushed."""
+    destination: str | None
+    """Where it was pushed to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One class under champion and challenger."""
+
+    name: str
+    champion: float
+    challenger: float
+
+    @property
+    def difference(self) -> float:
+        """Challenger minus champion."""
+        return self.challenger - self.champion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """An artifact this page was made from."""
+
+    producer: str
+    output: str
+    type: str
+    id: int
+    uri: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """Everything on the page."""
+
+    name: str
+    """Of the pipeline."""
+    run: str
+    """Identity of the run that wrote the page."""
+    written: str
+    """When, in UTC."""
+    outcome: Outcome
+    splits: Mapping[str, SplitContents]
+    """By name, in the order train, eval, test."""
+    input_size: tuple[int, int]
+    """Width and height of the model's input, in pixels."""
+    schema: Sequence[tuple[str, str, str]]
+    """(feature, type, what is demanded of it)."""
+    history: Mapping[str, Sequence[float]]
+    """Per epoch, as Keras names it: loss, accuracy, val_loss, val_accuracy."""
+    training: Mapping[str, Any]
+    """The settings the model was trained with, the Tuner's values in place."""
+    parameters: int
+    """Number of trainable numbers in the model."""
+    hyperparameters: Mapping[str, Any]
+    """The values that a search found best, {} without one."""
+    trials: Sequence[Mapping[str, Any]]
+    """trial_id, score (eval accuracy) and values of each trial, best first; [] when no search ran."""
+    confusion: Confusion
+    mistakes: Sequence[Mistake]
+    """Most confident first."""
+    lineage: Sequence[Artifact]
+    versions: Mapping[str, str]
+    """By package."""
+    configuration: str
+    """The resolved configuration as YAML."""
+
+
+def class_metrics(confusion: Confusion) -> list[ClassMetrics]:
+    """Precision, recall and F1 of each class, in the order of the classes."""
+    predicted = [sum(column) for column in zip(*confusion.counts, strict=True)]
+    metrics = []
+    for index, (name, row) in enumerate(zip(confusion.classes, confusion.counts, strict=True)):
+        right, images = row[index], sum(row)
+        metrics.append(
+            ClassMetrics(
+                name=name,
+                images=images,
+                precision=ratio(right, predicted[index]),
+                recall=ratio(right, images),
+                f1=ratio(2 * right, images + predicted[index]),
+            )
+        )
+    return metrics
+
+
+def macro_average(metrics: Sequence[ClassMetrics]) -> ClassMetrics:
+    """Every class counts the same; a precision or F1 that is undefined counts as 0, as in scikit-learn."""
+    present = [metric for metric in metrics if metric.images]
+
+    def mean(values: Iterable[float | None]) -> float | None:
+        known = [value or 0.0 for value in values]
+        return sum(known) / len(known) if known else None
+
+    return ClassMetrics(
+        name="mean of the classes",
+        images=sum(metric.images for metric in present),
+        precision=mean(metric.precision for metric in present),
+        recall=mean(metric.recall for metric in present),
+        f1=mean(metric.f1 for metric in present),
+    )
+
+
+def changes(outcome: Outcome) -> list[Change]:
+    """Classes under champion and challenger, the greatest loss first."""
+    found = [
+        Change(name=name, champion=outcome.champion_by_class[name], challenger=accuracy)
+        for name, accuracy in outcome.by_class.items()
+        if name in outcome.champion_by_class
+    ]
+    return sorted(found, key=lambda change: (change.difference, natural(change.name)))
+
+
+def ratio(part: float, whole: float) -> float | None:
+    """part / whole, None when there is no whole."""
+    return part / whole if whole else None
+
+
+def interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share seen in `count` draws (Wilson, JASA 22, 1927)."""
+    if not count:
+        return 0.0, 1.0
+    z = 1.959964
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+STEPS_PER_OCTAVE = 12
+
+
+def size_step(pixels: int) -> int:
+    """A side's length on a scale of 6 % steps: however many images there are, few sizes remain to be counted."""
+    return round(STEPS_PER_OCTAVE * math.log2(pixels))
+
+
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """Sorts "9" before "10", and both before "a"."""
+    parts = [part for part in re.split(r"(\d+)", name) if part]
+    return [(False, int(part), "") if part.isdecimal() else (True, 0, part.lower()) for part in parts]

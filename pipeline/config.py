@@ -1,0 +1,165 @@
+"""The configuration of a pipeline: composes what the rooms own, reads YAML, explains mistakes."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import pydantic
+import yaml
+from pydantic import Field, model_validator
+
+from components.evaluator.config import EvaluatorConfig
+from components.image_example_gen.config import DataConfig
+from components.pusher.config import PusherConfig
+from pipeline.kubeflow.config import KubeflowConfig
+from serving.config import ServingConfig
+from trainer_module.config import ModelConfig, TrainerConfig, TunerConfig
+from transform.config import TransformConfig, settings
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; the message is for the person who wrote it."""
+
+
+@settings
+class BeamConfig:
+    """How Beam runs the data steps on this machine."""
+
+    runner: Literal["in_memory", "multi_processing"] = "in_memory"
+    """multi_processing costs 20 to 40 s of imports per worker and step; it pays from tens of thousands of photos."""
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    """Processes of multi_processing; 0 is one per core."""
+
+
+@settings
+class PipelineConfig:
+    """One pipeline."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+    """Names the pipeline, its model and its folder."""
+    root: str = "runs"
+    """Everything the pipeline writes is in ROOT/NAME."""
+    data: DataConfig
+    """The images and their splits."""
+    transform: TransformConfig = Field(default_factory=TransformConfig)
+    """From encoded image to model input."""
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    """The network."""
+    tuner: TunerConfig = Field(default_factory=TunerConfig)
+    """Hyperparameter search."""
+    trainer: TrainerConfig = Field(default_factory=TrainerConfig)
+    """Training."""
+    evaluator: EvaluatorConfig = Field(default_factory=EvaluatorConfig)
+    """What blesses a model."""
+    pusher: PusherConfig = Field(default_factory=PusherConfig)
+    """Where it goes."""
+    serving: ServingConfig = Field(default_factory=ServingConfig)
+    """What answers requests."""
+    beam: BeamConfig = Field(default_factory=BeamConfig)
+    """How Beam runs."""
+    kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
+    """The cluster, for `tfx-vision compile`."""
+
+    @model_validator(mode="after")
+    def _reuse_needs_the_search_off(self) -> "PipelineConfig":
+        if self.tuner.enabled and self.tuner.reuse:
+            raise ValueError("tuner.reuse is for a search that is off; set tuner.enabled to false")
+        return self
+
+    @property
+    def folder(self) -> Path:
+        """Absolute folder of everything this pipeline writes."""
+        return Path(self.root).absolute() / self.name
+
+    @property
+    def destination(self) -> str:
+        """Folder that blessed models are pushed to."""
+        return self.pusher.destination or str(self.folder / "serving")
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> PipelineConfig:
+    """Reads a YAML file and applies `key.path=value` overrides.
+
+    Raises:
+      ConfigError: the file or an override cannot be read, or a value is refused; says which and what is allowed.
+    """
+    try:
+        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path} should hold keys and values, such as `name: flowers`, but holds {document!r}")
+    document = _without_empty(document)
+    for override in overrides:
+        _override(document, override)
+    return build_config(document, str(path))
+
+
+def build_config(document: dict[str, Any], source: str) -> PipelineConfig:
+    """A nested dict → a checked configuration; `source` names it in errors.
+
+    Raises:
+      ConfigError: lists every mistake, a line each.
+    """
+    try:
+        return pydantic.TypeAdapter(PipelineConfig).validate_python(document)
+    except pydantic.ValidationError as error:
+        mistakes = "\n".join(f"  {_explain(mistake)}" for mistake in error.errors())
+        raise ConfigError(f"{source}:\n{mistakes}") from error
+
+
+def _without_empty(document: dict[str, Any]) -> dict[str, Any]:
+    """Without keys that hold nothing, such as a section whose every line is commented out."""
+    return {
+        key: _without_empty(value) if isinstance(value, dict) else value
+        for key, value in document.items()
+        if value is not None
+    }
+
+
+def _override(document: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {override}: write key.path=value, such as trainer.epochs=3")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: {text!r} is not a YAML value") from error
+    *parents, last = key.split(".")
+    for parent in parents:
+        document = document.setdefault(parent, {})
+        if not isinstance(document, dict):
+            raise ConfigError(f"--set {override}: {parent} holds a value, not keys")
+    document[last] = value
+
+
+def _explain(mistake: Any) -> str:
+    """One sentence on one mistake: where, what stands there, what may stand there."""
+    location = [str(part) for part in mistake["loc"]]
+    where = ".".join(location) or "the configuration"
+    value = mistake["input"]
+    if mistake["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        known = _keys(location[:-1])
+        nearest = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(known)}"
+        return f"{where}: unknown key; {hint}"
+    if mistake["type"] in ("missing", "missing_argument"):
+        return f"{where}: is required"
+    reason = mistake["msg"].removeprefix("Value error, ")
+    if mistake["type"] == "value_error":
+        return f"{where}: {reason}"
+    return f"{where}: {value!r} is refused: {reason[0].lower()}{reason[1:]}"
+
+
+def _keys(path: list[str]) -> list[str]:
+    """Names of the settings at a key path, [] at an unknown one."""
+    cls: Any = PipelineConfig
+    for part in path:
+        types = {field.name: field.type for field in fields(cls)} if is_dataclass(cls) else {}
+        found = types.get(part)
+        cls = found if is_dataclass(found) else next((arg for arg in get_args(found) if is_dataclass(arg)), None)
+    return [field.name for field in fields(cls)] if is_dataclass(cls) else []

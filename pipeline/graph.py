@@ -1,0 +1,148 @@
+"""`create_pipeline`: the graph, from folders of images to a pushed model and its report."""
+
+import json
+
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tfx.components import ExampleValidator, SchemaGen, StatisticsGen, Trainer, Transform, Tuner
+from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.components.common.importer import Importer
+from tfx.orchestration.metadata import sqlite_metadata_connection_config
+from tfx.orchestration.pipeline import Pipeline
+from tfx.proto import trainer_pb2
+from tfx.types import standard_artifacts
+
+from components.champion.component import Champion
+from components.data_gate.component import DataGate
+from components.evaluator.component import Evaluator
+from components.evaluator.eval_config import build_eval_config
+from components.image_example_gen.component import ImageExampleGen
+from components.pusher.component import Pusher
+from components.report.component import Report
+from pipeline.config import PipelineConfig
+from transform import features
+from transform.config import to_json
+
+
+def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> Pipeline:
+    """The whole pipeline; every runner, local or on a cluster, takes this one.
+
+    Args:
+      config: the pipeline's configuration.
+      cluster_root: where a cluster that has its own metadata store keeps the artifacts; None keeps artifacts and
+        metadata in the pipeline's folder.
+    """
+    custom_config = {name: to_json(getattr(config, name)) for name in ("transform", "model", "trainer", "tuner")}
+
+    example_gen = ImageExampleGen(config.data)
+    statistics_gen = StatisticsGen(example_gen.outputs["examples"], stats_options=statistics_options())
+    # From the training split alone: a class that only another split has is an anomaly, not a part of the schema.
+    schema_gen = SchemaGen(
+        statistics_gen.outputs["statistics"], infer_feature_shape=True, exclude_splits=["eval", "test"]
+    )
+    validator = ExampleValidator(statistics_gen.outputs["statistics"], schema_gen.outputs["schema"])
+    gate = DataGate(statistics_gen.outputs["statistics"], validator.outputs["anomalies"])
+    transform = Transform(
+        example_gen.outputs["examples"],
+        schema_gen.outputs["schema"],
+        preprocessing_fn="transform.preprocessing.preprocessing_fn",
+        custom_config=only(custom_config, "transform"),
+        # Statistics over the pixels are most of Transform's time and say little that images do not show better.
+        disable_statistics=True,
+    )
+    transform.add_upstream_node(gate)
+    data = {
+        "examples": transform.outputs["transformed_examples"],
+        "transform_graph": transform.outputs["transform_graph"],
+    }
+    search = hyperparameter_source(config, data, only(custom_config, "transform", "model", "tuner"))
+    trainer = Trainer(
+        run_fn="trainer_module.trainer.run_fn",
+        **data,
+        schema=schema_gen.outputs["schema"],
+        hyperparameters=search[0].outputs[search[1]] if search else None,
+        train_args=trainer_pb2.TrainArgs(splits=["train"]),
+        eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
+        custom_config=only(custom_config, "transform", "model", "trainer"),
+    )
+    champion = Champion(trainer.outputs["model"], config.destination)
+    evaluator = Evaluator(
+        example_gen.outputs["examples"],
+        model=trainer.outputs["model"],
+        baseline_model=champion.outputs["champion"],
+        eval_config=build_eval_config(config.evaluator),
+        example_splits=["test"],
+    )
+    pusher = Pusher(
+        model=trainer.outputs["model"],
+        blessing=evaluator.outputs["blessing"],
+        evaluation=evaluator.outputs["evaluation"],
+        champion=champion.outputs["champion"],
+        destination=config.destination,
+        pipeline=config.name,
+    )
+    report = Report(
+        config=json.dumps(to_json(config), sort_keys=False),
+        examples=example_gen.outputs["examples"],
+        statistics=statistics_gen.outputs["statistics"],
+        schema=schema_gen.outputs["schema"],
+        anomalies=validator.outputs["anomalies"],
+        hyperparameters=search[0].outputs[search[1]] if search else None,
+        tuner_results=search[0].outputs.get("tuner_results") if search else None,
+        model=trainer.outputs["model"],
+        model_run=trainer.outputs["model_run"],
+        champion=champion.outputs["champion"],
+        evaluation=evaluator.outputs["evaluation"],
+        blessing=evaluator.outputs["blessing"],
+        pushed_model=pusher.outputs["pushed_model"],
+    )
+    components = [example_gen, statistics_gen, schema_gen, validator, gate, transform]
+    components += [search[0]] if search else []
+    components += [trainer, champion, evaluator, pusher, report]
+    database = sqlite_metadata_connection_config(str(config.folder / "metadata.db"))
+    return Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=str(config.folder / "artifacts") if cluster_root is None else cluster_root,
+        components=components,
+        enable_cache=True,
+        metadata_connection_config=database if cluster_root is None else None,
+        beam_pipeline_args=beam_arguments(config),
+    )
+
+
+def hyperparameter_source(config: PipelineConfig, data: dict, custom_config: dict) -> tuple[BaseNode, str] | None:
+    """The node and the name of its output that hyperparameters come from: a search, an earlier one, or none."""
+    if config.tuner.enabled:
+        tuner = Tuner(
+            tuner_fn="trainer_module.tuner.tuner_fn",
+            **data,
+            train_args=trainer_pb2.TrainArgs(splits=["train"]),
+            eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
+            custom_config=custom_config,
+        )
+        return tuner, "best_hyperparameters"
+    if config.tuner.reuse:
+        importer = Importer(config.tuner.reuse, standard_artifacts.HyperParameters).with_id("BestHyperparameters")
+        return importer, "result"
+    return None
+
+
+def only(custom_config: dict, *names: str) -> dict:
+    """The parts of the settings that a component depends on: a change elsewhere leaves it cached."""
+    return {name: custom_config[name] for name in names}
+
+
+def statistics_options() -> tfdv.StatsOptions:
+    """Statistics of the header's facts and the labels; an image is counted, not analysed as text."""
+    image = schema_pb2.Feature(name=features.IMAGE, type=schema_pb2.BYTES, image_domain=schema_pb2.ImageDomain())
+    facts = [features.LABEL, features.HEIGHT, features.WIDTH, features.CHANNELS, features.FORMAT]
+    return tfdv.StatsOptions(schema=schema_pb2.Schema(feature=[image]), feature_allowlist=[features.IMAGE, *facts])
+
+
+def beam_arguments(config: PipelineConfig) -> list[str]:
+    """Beam's in-process runner by name: left to choose, it may try to download another one first."""
+    return [
+        "--runner=FnApiRunner",
+        f"--direct_running_mode={config.beam.runner}",
+        f"--direct_num_workers={config.beam.workers if config.beam.runner == 'multi_processing' else 1}",
+    ]

@@ -1,0 +1,1 @@
+"""Kubeflow: compiles the pipeline for a cluster, and runs its steps inside their containers."""

@@ -1,0 +1,4 @@
+"""Names of our own artifact types on Kubeflow, where a type is called `namespace.Title`."""
+
+CLASSES = {"tfx_vision.Report": "components.report.component.ReportArtifact"}
+"""Import paths of the classes by name; TFX knows its own."""

@@ -1,0 +1,43 @@
+"""What a cluster needs of a configuration, found out before anything heavy is imported."""
+
+from pathlib import PurePosixPath
+from typing import Literal
+
+from pipeline.config import ConfigError, PipelineConfig
+from pipeline.kubeflow.config import KubeflowConfig
+
+Engine = Literal["kubeflow", "vertex"]
+
+
+def check(config: PipelineConfig, engine: Engine) -> None:
+    """Refuses what works on this machine and cannot work on a cluster.
+
+    Raises:
+      ConfigError: says which setting, and what to give instead.
+    """
+    kubeflow = config.kubeflow
+    if not kubeflow.image:
+        raise ConfigError("kubeflow.image: is required to compile; give the image that `make image` built and pushed")
+    if engine == "vertex" and not (kubeflow.pipeline_root or "").startswith("gs://"):
+        raise ConfigError("kubeflow.pipeline_root: Vertex AI needs a gs:// folder for the artifacts")
+    if not config.pusher.destination:
+        raise ConfigError(
+            "pusher.destination: is required to compile; give the folder that TensorFlow Serving watches, "
+            "on one of kubeflow.volumes, such as /mnt/models/NAME"
+        )
+    for key, path in (
+        ("data.path", config.data.path),
+        ("data.test_path", config.data.test_path),
+        ("pusher.destination", config.pusher.destination),
+    ):
+        if path is None or "://" in path:
+            continue
+        if not path.startswith("/"):
+            raise ConfigError(f"{key}: {path} is relative to this machine; give the absolute path in the container")
+        if engine == "kubeflow" and not on_volume(path, kubeflow):
+            raise ConfigError(f"{key}: {path} is on none of kubeflow.volumes, so a step would not find it; mount it")
+
+
+def on_volume(path: str, config: KubeflowConfig) -> bool:
+    """Whether a path of the container is on a mounted volume."""
+    return any(PurePosixPath(path).is_relative_to(volume.path) for volume in config.volumes)

@@ -1,0 +1,225 @@
+"""`tfx pipeline …` and `tfx run …` with --engine=kubeflow, over the KFP v2 SDK.
+
+TFX 1.21's own handler imports `tfx.orchestration.kubeflow.kubeflow_dag_runner`, which that release removed, so every
+such command dies. This module stands in for the handler: the `tfx` script of this project puts it in the handler's
+place and then is TFX's script. Delete it, and the line `tfx = …` in pyproject.toml, when TFX's own works again.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import click
+import kfp
+import kfp_server_api
+import urllib3
+from tfx.orchestration.pipeline import Pipeline
+from tfx.tools.cli import labels
+from tfx.tools.cli.handler import base_handler, dag_runner_patcher
+
+from pipeline.config import ConfigError
+
+HANDLER = "tfx.tools.cli.handler.kubeflow_handler"
+PAGE = 100
+
+
+def main() -> None:
+    """The `tfx` command."""
+    sys.modules[HANDLER] = sys.modules[__name__]
+    # The command runs `pip freeze`; this environment's, also when it is not activated.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    from tfx.tools.cli.cli_main import cli_group
+
+    try:
+        cli_group()
+    except ConfigError as error:
+        sys.exit(f"Error: {error}")
+    except urllib3.exceptions.HTTPError as error:
+        sys.exit(f"Error: Kubeflow Pipelines does not answer; check --endpoint ({error})")
+    except kfp_server_api.ApiException as error:
+        sys.exit(f"Error: Kubeflow Pipelines refused ({error.status} {error.reason}): {error.body}")
+
+
+class KubeflowPatcher(dag_runner_patcher.DagRunnerPatcher):
+    """Has the runner in the user's file compile to a file of ours."""
+
+    def __init__(self, output: Path | None = None):
+        super().__init__()
+        self.output = output
+
+    def get_runner_class(self) -> type:
+        from pipeline.kubeflow.compile import KubeflowRunner
+
+        return KubeflowRunner
+
+    def _before_run(self, runner: Any, pipeline: Pipeline, context: MutableMapping[str, Any]) -> None:
+        runner.output = self.output = self.output or runner.output
+
+
+class KubeflowHandler(base_handler.BaseHandler):
+    """One method for each command, as TFX's command line calls them."""
+
+    def __init__(self, flags_dict: dict[str, Any]):
+        super().__init__(flags_dict)
+        self._name: str = flags_dict.get(labels.PIPELINE_NAME, "")
+
+    @property
+    def _client(self) -> kfp.Client:
+        if "client" not in self.__dict__:
+            self.__dict__["client"] = kfp.Client(
+                host=self.flags_dict[labels.ENDPOINT],
+                client_id=self.flags_dict[labels.IAP_CLIENT_ID],
+                namespace=self.flags_dict[labels.NAMESPACE],
+            )
+        return self.__dict__["client"]
+
+    def create_pipeline(self) -> None:
+        """Compiles the pipeline and uploads it."""
+        if self.flags_dict.get(labels.BUILD_IMAGE):
+            sys.exit("Error: --build-image is not supported; build and push the image first (make image)")
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "pipeline.yaml"
+            name = self.execute_dsl(KubeflowPatcher(file))[KubeflowPatcher.PIPELINE_NAME]
+            if known := self._client.get_pipeline_id(name):
+                sys.exit(f"Error: there is a pipeline {name} already ({known}); use `tfx pipeline update`")
+            pipeline = self._client.upload_pipeline(str(file), pipeline_name=name)
+            self._client.create_experiment(name)
+        click.echo(f'Pipeline "{name}" created: {self._link("pipelines", pipeline.pipeline_id)}')
+
+    def update_pipeline(self) -> None:
+        """Compiles the pipeline and uploads it as a new version."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "pipeline.yaml"
+            self._name = self.execute_dsl(KubeflowPatcher(file))[KubeflowPatcher.PIPELINE_NAME]
+            version = f"{self._name}-{time.strftime('%Y%m%d%H%M%S')}"
+            pipeline_id = self._pipeline_id()
+            self._client.upload_pipeline_version(str(file), version, pipeline_id=pipeline_id)
+        click.echo(f'Pipeline "{self._name}" updated, version {version}: {self._link("pipelines", pipeline_id)}')
+
+    def list_pipelines(self) -> None:
+        """Prints all pipelines."""
+        rows = [
+            [pipeline.display_name, pipeline.pipeline_id, pipeline.created_at.isoformat()]
+            for pipeline in every(self._client.list_pipelines, "pipelines")
+        ]
+        if rows:
+            click.echo(self._format_table(["pipeline_name", "pipeline_id", "created_at"], rows))
+        else:
+            click.echo("No pipelines to display.")
+
+    def delete_pipeline(self) -> None:
+        """Deletes a pipeline and its versions; its runs stay."""
+        pipeline_id = self._pipeline_id()
+        for version in every(self._client.list_pipeline_versions, "pipeline_versions", pipeline_id=pipeline_id):
+            self._client.delete_pipeline_version(pipeline_id, version.pipeline_version_id)
+        self._client.delete_pipeline(pipeline_id)
+        click.echo(f'Pipeline "{self._name}" deleted.')
+
+    def compile_pipeline(self) -> None:
+        """Writes the compiled pipeline beside the user."""
+        patcher = KubeflowPatcher()
+        self.execute_dsl(patcher)
+        click.echo(f"Pipeline compiled: {patcher.output}")
+
+    def get_schema(self) -> None:
+        """Says where the schema is: it is in the cluster's store, and this command gets no run to look at."""
+        sys.exit("Error: the schema is an artifact of the step SchemaGen; open the run in Kubeflow's pages to get it")
+
+    def create_run(self) -> None:
+        """Starts the newest version of a pipeline."""
+        pipeline_id = self._pipeline_id()
+        [version] = self._client.list_pipeline_versions(
+            pipeline_id, page_size=1, sort_by="created_at desc"
+        ).pipeline_versions
+        run = self._client.run_pipeline(
+            experiment_id=self._experiment_id(),
+            job_name=f"{self._name}-{time.strftime('%Y%m%d%H%M%S')}",
+            params=typed(self.flags_dict[labels.RUNTIME_PARAMETER], version.pipeline_spec),
+            pipeline_id=pipeline_id,
+            version_id=version.pipeline_version_id,
+        )
+        click.echo(f"Run created for pipeline: {self._name}")
+        self._print_runs([run])
+
+    def list_runs(self) -> None:
+        """Prints the runs of a pipeline."""
+        self._pipeline_id()
+        runs = every(self._client.list_runs, "runs", experiment_id=self._experiment_id())
+        if runs:
+            self._print_runs(runs)
+        else:
+            click.echo("No runs found.")
+
+    def get_run(self) -> None:
+        """Prints the state of a run."""
+        self._print_runs([self._client.get_run(self.flags_dict[labels.RUN_ID])])
+
+    def terminate_run(self) -> None:
+        """Stops a run."""
+        self._client.terminate_run(self.flags_dict[labels.RUN_ID])
+        click.echo("Run terminated.")
+
+    def delete_run(self) -> None:
+        """Deletes a run."""
+        self._client.delete_run(self.flags_dict[labels.RUN_ID])
+        click.echo("Run deleted.")
+
+    def _pipeline_id(self) -> str:
+        pipeline_id = self._client.get_pipeline_id(self._name)
+        if pipeline_id is None:
+            sys.exit(f"Error: there is no pipeline {self._name}; `tfx pipeline list` shows those there are")
+        return pipeline_id
+
+    def _experiment_id(self) -> str:
+        """The experiment of a pipeline's runs, which has its name; made when it is not there."""
+        return self._client.create_experiment(self._name).experiment_id
+
+    def _link(self, kind: str, identity: str) -> str:
+        return f"{self.flags_dict[labels.ENDPOINT]}/#/{kind}/details/{identity}"
+
+    def _print_runs(self, runs: list[Any]) -> None:
+        rows = [
+            [self._name, run.run_id, str(run.state), run.created_at.isoformat(), self._link("runs", run.run_id)]
+            for run in runs
+        ]
+        click.echo(self._format_table(["pipeline_name", "run_id", "status", "created_at", "link"], rows))
+
+
+def every(call: Any, field: str, **arguments: Any) -> list[Any]:
+    """All items of a list that the server gives in pages."""
+    items: list[Any] = []
+    token = ""
+    while True:
+        page = call(page_token=token, page_size=PAGE, **arguments)
+        items += getattr(page, field) or []
+        token = page.next_page_token or ""
+        if not token:
+            return items
+
+
+def typed(given: dict[str, str], pipeline_spec: dict[str, Any]) -> dict[str, Any]:
+    """Run parameters in the types that the compiled pipeline gives them."""
+    root = pipeline_spec.get("pipeline_spec", pipeline_spec)["root"]
+    known = root.get("inputDefinitions", {}).get("parameters", {})
+    convert: dict[str, Callable[[str], Any]] = {
+        "NUMBER_INTEGER": int,
+        "NUMBER_DOUBLE": float,
+        "BOOLEAN": lambda text: text.lower() == "true",
+    }
+    values: dict[str, Any] = {}
+    for name, text in given.items():
+        if name not in known:
+            sys.exit(f"Error: {name} is not a run parameter; there are {', '.join(sorted(known))}")
+        try:
+            values[name] = convert.get(known[name]["parameterType"], str)(text)
+        except ValueError:
+            sys.exit(f"Error: {name}: {text!r} is not a {known[name]['parameterType']}")
+    return values
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""Runs the pipeline in this process: `tfx-vision run`, and the file for `tfx pipeline create --engine=local`.
+
+As a script it takes the configuration's path from the environment variable TFX_VISION_CONFIG, by default
+configs/digits.yaml, because the `tfx` command passes no arguments on.
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+from pipeline.capture import output_to
+from pipeline.config import ConfigError, PipelineConfig, load_config
+from pipeline.progress import Display, duration
+
+SUCCESS, FAILURE, NOT_BLESSED, INTERRUPTED = 0, 1, 3, 130
+
+
+def run(config: PipelineConfig, *, verbose: bool = False) -> int:
+    """Runs every component that is not cached and says how it went.
+
+    Args:
+      config: the pipeline's configuration.
+      verbose: show the libraries' logs instead of sending them to a file.
+
+    Returns:
+      Exit status: 0 when the model is blessed (and pushed, now or earlier), 3 when it missed a threshold, 1 when a
+      component failed, 130 when interrupted. Everything before the failure stays cached.
+    """
+    log = config.folder / "logs" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"root: {config.folder} cannot be written: {error.strerror}") from error
+    with only_run(config.folder):
+        if verbose:
+            return _run(config, sys.stdout, None)
+        with output_to(log) as stream:
+            return _run(config, stream, log)
+
+
+def _run(config: PipelineConfig, stream: TextIO, log: Path | None) -> int:
+    display = Display(stream)
+    started = time.monotonic()
+    display.console.print(f"[bold]{config.name}[/]  {config.folder}")
+    with display.component("TFX"):
+        display.handle(logging.LogRecord("tfx_vision", logging.INFO, "", 0, "loading TensorFlow and TFX", None, None))
+        from pipeline import execution, summary
+        from pipeline.graph import create_pipeline
+
+        graph = create_pipeline(config)
+    display.console.print(f"[dim]  loaded TensorFlow and TFX in {duration(time.monotonic() - started)}[/]")
+    logger = logging.getLogger("tfx_vision")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(display)
+    try:
+        results = execution.LocalRunner(display).run(graph)
+    except execution.ComponentError as error:
+        display.console.print(f"\n[red]{error.component} failed:[/] {error}", markup=True)
+        display.console.print(
+            "Everything before it is cached; after the cause is mended, the same command continues here."
+        )
+        return _end(display, log, FAILURE)
+    except KeyboardInterrupt:
+        display.console.print("\nInterrupted; the same command continues with what is not finished.")
+        return _end(display, log, INTERRUPTED)
+    finally:
+        logger.removeHandler(display)
+    blessed = summary.show(config, results, display.console, time.monotonic() - started)
+    return _end(display, log, SUCCESS if blessed else NOT_BLESSED)
+
+
+def _end(display: Display, log: Path | None, status: int) -> int:
+    if log:
+        display.console.print(f"[dim]The libraries' log: {log}[/]")
+    return status
+
+
+@contextlib.contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Refuses a second run in the same folder while one is going; the lock dies with its process."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"another run is going on in {folder}; wait for it, or give this one another `name`"
+            ) from None
+        yield
+
+
+if __name__ == "__main__":
+    from pipeline.execution import LocalRunner
+    from pipeline.graph import create_pipeline
+
+    LocalRunner().run(create_pipeline(load_config(os.environ.get("TFX_VISION_CONFIG", "configs/digits.yaml"))))

@@ -1,0 +1,85 @@
+"""What a run came to: the table at its end."""
+
+import shlex
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from tfx.types import artifact_utils
+
+from components.data_gate.component import class_counts, load_statistics
+from components.evaluator.verdict import Verdict, read_verdict
+from components.report.page import PAGE
+from pipeline.config import PipelineConfig
+from pipeline.execution import Result
+from pipeline.progress import duration
+
+
+def copy_report(config: PipelineConfig, report: Result) -> Path:
+    """Puts this run's page at ROOT/NAME/report.html, whole or not at all."""
+    page = config.folder / "report.html"
+    partial = config.folder / ".report.html"
+    shutil.copyfile(Path(artifact_utils.get_single_uri(report.outputs["report"])) / PAGE, partial)
+    return partial.replace(page)
+
+
+def copy_best_hyperparameters(config: PipelineConfig, tuner: Result) -> None:
+    """Puts the search's result at ROOT/NAME/best_hyperparameters, for `tuner.reuse`."""
+    folder = Path(artifact_utils.get_single_uri(tuner.outputs["best_hyperparameters"]))
+    shutil.copytree(folder, config.folder / "best_hyperparameters", dirs_exist_ok=True)
+
+
+def show(config: PipelineConfig, results: Mapping[str, Result], console: Console, seconds: float) -> bool:
+    """Prints the table; returns whether the model was blessed."""
+    verdict = read_verdict(artifact_utils.get_single_uri(results["Evaluator"].outputs["evaluation"]))
+    cached = sum(result.cached for result in results.values())
+    if "Tuner" in results:
+        copy_best_hyperparameters(config, results["Tuner"])
+    rows = {
+        "Accuracy": accuracy(config, verdict),
+        "Images": images(results["StatisticsGen"]),
+        "Model": model(config, results["Pusher"], verdict),
+        "Time": f"{duration(seconds)}, {cached} of {len(results)} components cached",
+        "Report": escape(str(copy_report(config, results["Report"]))),
+        "Next": next_command(config, verdict),
+    }
+    console.print()
+    for name, text in rows.items():
+        console.print(f"[bold]{name:<10}[/]{text}")
+    for miss in verdict.misses:
+        console.print(f"[red]Not blessed:[/] {escape(miss)}.")
+    return verdict.blessed
+
+
+def accuracy(config: PipelineConfig, verdict: Verdict) -> str:
+    """0.9123 on 10,000 test images; threshold 0.8800; champion 0.9101."""
+    colour = "green" if verdict.blessed else "red"
+    champion = f"champion {verdict.champion.accuracy:.4f}" if verdict.champion else "no champion yet"
+    return (
+        f"[{colour}]{verdict.candidate.accuracy:.4f}[/] on {verdict.candidate.examples:,} test images; "
+        f"threshold {config.evaluator.min_accuracy:.4f}; {champion}"
+    )
+
+
+def images(statistics: Result) -> str:
+    """train 54,000, eval 6,000, test 10,000."""
+    [artifact] = statistics.outputs["statistics"]
+    counts = {split: sum(class_counts(proto).values()) for split, proto in load_statistics(artifact).items()}
+    return ", ".join(f"{split} {count:,}" for split, count in counts.items())
+
+
+def model(config: PipelineConfig, pusher: Result, verdict: Verdict) -> str:
+    """Where the model went."""
+    if not verdict.blessed:
+        return "[red]not pushed[/]: it missed a threshold"
+    [pushed] = pusher.outputs["pushed_model"]
+    return f"version {pushed.get_string_custom_property('pushed_version')} in {escape(config.destination)}"
+
+
+def next_command(config: PipelineConfig, verdict: Verdict) -> str:
+    """What a person would type now."""
+    if verdict.blessed:
+        return f"tfx-vision serve {escape(shlex.quote(str(config.folder)))}"
+    return "look at the report, change a setting and run again; what does not depend on it stays cached"

@@ -1,0 +1,200 @@
+"""Serving a pushed directory: by TensorFlow Serving where it is installed, else by the development server."""
+
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serving.config import ServingConfig
+from serving.errors import ServingError
+from serving.versions import versions
+
+if TYPE_CHECKING:
+    import grpc
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_GRPC_THREADS = 8
+_SECONDS_TO_FINISH = 5
+
+
+def serve(destination: str | Path, config: ServingConfig, *, model_name: str) -> None:
+    """Answers requests until SIGINT or SIGTERM, then finishes those under way. Prints one line when it is ready.
+
+    Args:
+      destination: a pushed directory, or a SavedModel itself, which is served as version 1.
+      config: where to listen.
+      model_name: the model's name in requests, unless the configuration gives one.
+
+    Raises:
+      ServingError: there is no model, it cannot be loaded, or a port is in use; says what to do.
+    """
+    source, name = Path(destination), config.model_name or model_name
+    if not source.is_dir():
+        raise ServingError(f"There is no folder {source}; run the pipeline first, or give the folder of a SavedModel")
+    if not (source / "saved_model.pb").is_file() and not versions(source):
+        raise ServingError(
+            f"No model version is in {source}; run the pipeline until it pushes a blessed model, "
+            "or give the folder of a SavedModel"
+        )
+    if binary := shutil.which("tensorflow_model_server"):
+        _run_tensorflow_serving(binary, source.absolute(), config, name)
+    else:
+        _run_development_server(source, config, name)
+
+
+def _run_development_server(source: Path, config: ServingConfig, name: str) -> None:
+    with _listen(config.host, config.rest_port, "REST") as listener:
+        grpc_server, grpc_port = _bind_grpc(config)  # both ports first: TensorFlow takes its time to load
+
+        import uvicorn
+
+        with _quiet():
+            from serving import rest, rpc
+            from serving.models import ServedModel
+
+            model = ServedModel(name, source)
+            model.refresh()
+        rpc.register(grpc_server, model)
+        app = rest.create_app(model, config.max_body_bytes)
+        web = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                timeout_graceful_shutdown=_SECONDS_TO_FINISH,
+            )
+        )
+        stop = threading.Event()
+        watcher = threading.Thread(target=model.watch, args=[stop], name="versions", daemon=True)
+        with _on_signals(lambda: None):  # uvicorn takes them while it runs, and raises them once more at its end
+            grpc_server.start()
+            watcher.start()
+            rest_url = f"http://{_address(config.host, listener.getsockname()[1])}"
+            print(
+                f"tfx-vision development server (not TensorFlow Serving): model {name} at"
+                f" {rest_url}/v1/models/{name}:predict, gRPC at {_address(config.host, grpc_port)},"
+                f" a page to try it at {rest_url}/",
+                flush=True,
+            )
+            web.run(sockets=[listener])
+            stop.set()
+            grpc_server.stop(_SECONDS_TO_FINISH).wait()
+            watcher.join(_SECONDS_TO_FINISH)
+
+
+def _run_tensorflow_serving(binary: str, source: Path, config: ServingConfig, name: str) -> None:
+    with contextlib.ExitStack() as stack:
+        if (source / "saved_model.pb").is_file():  # TensorFlow Serving wants a numbered folder above it
+            base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfx-vision-serve-")))
+            (base / "1").symlink_to(source, target_is_directory=True)
+            source = base
+        rest_port, grpc_port = _free_ports(config)
+        command = [
+            binary,
+            f"--rest_api_port={rest_port}",
+            f"--port={grpc_port}",
+            f"--model_name={name}",
+            f"--model_base_path={source}",
+        ]
+        process = subprocess.Popen(command, start_new_session=True)
+        stopping = threading.Event()
+
+        def stop() -> None:
+            stopping.set()
+            process.terminate()
+
+        stack.enter_context(_on_signals(stop))
+        print(
+            f"TensorFlow Serving: model {name} at http://localhost:{rest_port}/v1/models/{name}:predict,"
+            f" gRPC at localhost:{grpc_port}, on every interface of this machine",
+            flush=True,
+        )
+        if process.wait() and not stopping.is_set():
+            raise ServingError(f"TensorFlow Serving ended with exit code {process.returncode}; its log is above")
+
+
+@contextlib.contextmanager
+def _listen(host: str, port: int, api: str) -> Iterator[socket.socket]:
+    """A listening socket; port 0 takes a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise ServingError(_explain(error, host, port, api)) from error
+    with listener:
+        yield listener
+
+
+def _bind_grpc(config: ServingConfig) -> tuple["grpc.Server", int]:
+    """A gRPC server that owns its port but does not answer yet, and the port."""
+    import grpc
+
+    server = grpc.server(
+        ThreadPoolExecutor(_GRPC_THREADS, thread_name_prefix="grpc"),
+        options=[
+            ("grpc.so_reuseport", 0),  # otherwise a second server takes the same port without an error
+            ("grpc.max_receive_message_length", config.max_body_bytes),
+            ("grpc.max_send_message_length", -1),
+        ],
+    )
+    with _listen(config.host, config.grpc_port, "gRPC"):
+        pass  # gRPC's own error does not say why
+    try:
+        port = server.add_insecure_port(_address(config.host, config.grpc_port))
+    except RuntimeError as error:
+        raise ServingError(f"gRPC cannot listen on {_address(config.host, config.grpc_port)}: {error}") from error
+    return server, port
+
+
+def _free_ports(config: ServingConfig) -> tuple[int, int]:
+    """The ports for REST and gRPC, for a server that cannot pick one itself: checked, 0 replaced."""
+    with _listen("0.0.0.0", config.rest_port, "REST") as rest, _listen("0.0.0.0", config.grpc_port, "gRPC") as rpc:
+        return rest.getsockname()[1], rpc.getsockname()[1]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Drops what TensorFlow's C++ code writes to stderr while it loads; errors are exceptions all the same."""
+    stderr = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+@contextlib.contextmanager
+def _on_signals(action: Callable[[], None]) -> Iterator[None]:
+    """Does something on SIGINT and SIGTERM instead of ending the process. Only the main thread may."""
+    before = {number: signal.signal(number, lambda *_: action()) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _explain(error: OSError, host: str, port: int, api: str) -> str:
+    option = f"--{api.lower()}-port"
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} ({api}) is in use; stop what uses it, or choose another with {option} (0 takes a free one)"
+    if error.errno == errno.EACCES:
+        return f"Port {port} ({api}) needs rights this user does not have; choose one from 1024 with {option}"
+    return f"The {api} API cannot listen on {_address(host, port)}: {error.strerror}; choose another --host"

@@ -1,0 +1,92 @@
+"""Listing, describing and splitting images, without a pipeline."""
+
+import hashlib
+import io
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from components.image_example_gen.folders import DataError, fingerprint, list_images
+from components.image_example_gen.records import describe, split_of
+from transform import features
+
+hashes = st.binary().map(lambda data: hashlib.sha256(data).hexdigest())
+buckets = st.dictionaries(st.sampled_from(features.SPLITS), st.integers(1, 50), min_size=1)
+
+
+@given(hashes, buckets)
+def test_split_is_one_of_the_buckets_and_depends_on_nothing_else(content_hash, counts):
+    assert split_of(content_hash, counts) in counts
+    assert split_of(content_hash, counts) == split_of(content_hash, dict(counts))
+
+
+def test_splits_have_their_share():
+    counts = {"train": 8, "eval": 1, "test": 1}
+    found = [split_of(hashlib.sha256(str(n).encode()).hexdigest(), counts) for n in range(20_000)]
+    # Five standard deviations of a binomial.
+    assert abs(found.count("train") - 16_000) < 5 * (20_000 * 0.8 * 0.2) ** 0.5
+    assert abs(found.count("eval") - 2_000) < 5 * (20_000 * 0.1 * 0.9) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("mode", "format", "channels"),
+    [("L", "PNG", 1), ("P", "GIF", 1), ("RGB", "JPEG", 3), ("RGBA", "PNG", 4), ("LA", "PNG", 2), ("CMYK", "JPEG", 4)],
+)
+def test_describe_reads_the_header(mode, format, channels):
+    buffer = io.BytesIO()
+    Image.new(mode, (30, 20)).save(buffer, format=format)
+    facts = describe(buffer.getvalue(), "größe", "a/b.png")
+    assert facts[features.IMAGE] == buffer.getvalue()
+    assert facts[features.LABEL].decode() == "größe"
+    assert facts[features.CONTENT_HASH].decode() == hashlib.sha256(buffer.getvalue()).hexdigest()
+    assert (facts[features.HEIGHT], facts[features.WIDTH], facts[features.CHANNELS]) == (20, 30, channels)
+    assert facts[features.FORMAT].decode() == format
+
+
+@pytest.mark.parametrize("encoded", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"BM"])
+def test_describe_refuses_what_is_no_image(encoded):
+    with pytest.raises(ValueError, match=r"^x\.png: "):
+        describe(encoded, "cat", "x.png")
+
+
+@pytest.fixture
+def pets(tmp_path):
+    for name in (
+        "cat/1.png",
+        "cat/deep/2.JPG",
+        "dog/a b.png",
+        "dog/.hidden.png",
+        "dog/notes.txt",
+        ".git/x.png",
+        "top.png",
+    ):
+        path = tmp_path / "pets" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(random.Random(name).randbytes(10))
+    return tmp_path / "pets"
+
+
+def test_list_images_takes_the_first_folder_as_class(pets):
+    found = [(image.path.removeprefix(f"{pets}/"), image.label) for image in list_images(str(pets))]
+    assert found == [("cat/1.png", "cat"), ("cat/deep/2.JPG", "cat"), ("dog/a b.png", "dog")]
+
+
+def test_trailing_slash_changes_nothing(pets):
+    assert list_images(f"{pets}/") == list_images(str(pets))
+
+
+def test_fingerprint_changes_with_the_files(pets):
+    before = fingerprint(list_images(str(pets)))
+    assert fingerprint(list_images(str(pets))) == before
+    (pets / "cat" / "1.png").write_bytes(b"longer than before")
+    assert fingerprint(list_images(str(pets))) != before
+
+
+@pytest.mark.parametrize("path", ["", "cat", "cat/1.txt"])
+def test_missing_images_are_explained(tmp_path, path):
+    (tmp_path / path).mkdir(parents=True, exist_ok=True)
+    with pytest.raises(DataError, match="class"):
+        list_images(str(tmp_path))

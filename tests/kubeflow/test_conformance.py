@@ -1,0 +1,144 @@
+"""The compiled pipeline run as Kubeflow does it, from the YAML and an S3 store alone.
+
+The images and the pushed models are on volumes, which a process cannot have mounted: run parameters name folders that
+stand in for them. The runs build on one another, as in a cluster.
+"""
+
+import json
+from pathlib import Path
+
+import conformance
+import pytest
+
+from serving import versions
+
+
+@pytest.fixture(scope="module")
+def cluster(store, tmp_path_factory):
+    return conformance.Cluster(store, "s3://pipelines/v2/artifacts", tmp_path_factory.mktemp("pods"))
+
+
+@pytest.fixture(scope="module")
+def folders(digits_folder, tmp_path_factory):
+    """The volumes."""
+    return {"data_path": str(digits_folder), "destination": str(tmp_path_factory.mktemp("models"))}
+
+
+@pytest.fixture(scope="module")
+def first(cluster, compiled_file, folders):
+    run = cluster.run(compiled_file, **folders)
+    assert run.succeeded, "\n".join(
+        f"{task.name} {task.state}\n{task.log.read_text()[-3000:]}"
+        for task in run.tasks.values()
+        if task.state == "FAILED"
+    )
+    return run
+
+
+def fetch(store, run, task: str, output: str, folder: Path) -> Path:
+    store.download(run.tasks[task].outputs[output].uri, folder)
+    return folder
+
+
+def read_examples(folder: Path) -> set[bytes]:
+    import tensorflow as tf
+
+    files = [str(path) for path in folder.iterdir()]
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
+    return {tf.train.Example.FromString(record).SerializeToString(deterministic=True) for record in records}
+
+
+def test_it_ends_with_a_pushed_model_that_answers(first, folders, digits_folder):
+    import tensorflow as tf
+
+    assert set(first.states().values()) == {"SUCCEEDED"}
+    manifest = versions.read_manifest(folders["destination"], 1)
+    assert (manifest.pipeline, manifest.run) == ("digits", first.id)
+    model = tf.saved_model.load(str(Path(folders["destination"], "1")))
+    files = sorted(digits_folder.glob("*/*.png"))
+    answers = model.signatures["serving_default"](image=tf.constant([file.read_bytes() for file in files]))
+    right = sum(label.decode() == file.parent.name for label, file in zip(answers["label"].numpy(), files, strict=True))
+    assert right / len(files) >= 0.9
+
+
+def test_data_is_the_local_run_s(first, store, digits_run, tmp_path):
+    """The same examples in the same splits, the same pixels and the same schema; Beam writes them in any order."""
+    for task, output, splits in (
+        ("ImageExampleGen", "examples", ("train", "eval", "test")),
+        ("Transform", "transformed_examples", ("train", "eval")),
+    ):
+        cluster = fetch(store, first, task, output, tmp_path / task)
+        local = digits_run.folder(task, output)
+        for split in splits:
+            assert read_examples(cluster / f"Split-{split}") == read_examples(local / f"Split-{split}")
+    schema = fetch(store, first, "SchemaGen", "schema", tmp_path / "schema") / "schema.pbtxt"
+    assert schema.read_text() == (digits_run.folder("SchemaGen", "schema") / "schema.pbtxt").read_text()
+
+
+def test_accuracy_is_the_local_run_s(first, folders, digits_run):
+    """Up to the order of the training data, which Beam draws anew in every run, local ones too: 375 test images."""
+    local = versions.read_manifest(digits_run.config.destination, 1).metrics["accuracy"]
+    assert versions.read_manifest(folders["destination"], 1).metrics["accuracy"] == pytest.approx(local, abs=0.04)
+
+
+def test_every_artifact_is_in_the_bucket_under_kubeflow_s_layout(first, store):
+    for task in first.tasks.values():
+        for key, artifact in task.outputs.items():
+            assert artifact.uri.startswith(f"s3://pipelines/v2/artifacts/digits/{first.id}/{task.name}/")
+            assert artifact.uri.endswith(f"/{key}")
+            # Nothing is being served yet, and what is pushed is at the destination.
+            if key not in ("champion", "pushed_model"):
+                assert store.list(artifact.uri), f"{artifact.uri} is empty"
+
+
+def test_artifacts_keep_their_properties_between_steps(first):
+    examples = first.tasks["StatisticsGen"].outputs["statistics"]
+    assert json.loads(examples.metadata["split_names"]) == ["train", "eval", "test"]
+    blessing = first.tasks["Evaluator"].outputs["blessing"]
+    assert blessing.metadata["blessed"] == 1
+    assert blessing.metadata["current_model"] == first.tasks["Trainer"].outputs["model"].uri
+
+
+def test_no_local_path_is_recorded(first, cluster):
+    for task in first.tasks.values():
+        for artifact in task.outputs.values():
+            assert str(cluster.folder) not in str(artifact)
+
+
+@pytest.fixture(scope="module")
+def second(first, cluster, compiled_file, folders):
+    return cluster.run(compiled_file, **folders, epochs=3, min_accuracy=0.0, max_accuracy_drop=1.0)
+
+
+def test_changed_run_parameter_runs_what_it_concerns_and_the_rest_is_cached(second):
+    cached = {name for name, state in second.states().items() if state == "CACHED"}
+    assert cached == {
+        "ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "DataGate", "Transform", "Tuner",
+    }  # fmt: skip
+    assert second.succeeded
+
+
+def test_run_parameters_are_what_the_steps_used(second, store, tmp_path):
+    run = fetch(store, second, "Trainer", "model_run", tmp_path)
+    assert json.loads((run / "training.json").read_text())["trainer"]["epochs"] == 3
+    assert len(json.loads((run / "history.json").read_text())["loss"]) == 3
+
+
+def test_challenger_was_judged_against_the_champion_and_pushed(second, folders):
+    assert versions.versions(folders["destination"]) == [1, 2]
+    assert versions.read_manifest(folders["destination"], 2).champion == 1
+
+
+def test_failed_step_is_retried_and_stops_what_depends_on_it(cluster, compiled_file, folders):
+    failed = cluster.run(compiled_file, **folders | {"data_path": "/nowhere"})
+    assert failed.tasks["ImageExampleGen"].state == "FAILED"
+    assert failed.tasks["ImageExampleGen"].attempts == 2
+    assert {state for name, state in failed.states().items() if name != "ImageExampleGen"} == {"OMITTED"}
+    assert "/nowhere does not exist" in failed.tasks["ImageExampleGen"].log.read_text()
+
+
+def test_wrong_run_parameters_are_refused_before_anything_runs(cluster, compiled_file):
+    with pytest.raises(conformance.RefusedError, match="epocs is not one of"):
+        cluster.run(compiled_file, epocs=3)
+    with pytest.raises(conformance.RefusedError, match="wrong type"):
+        cluster.run(compiled_file, epochs="three")

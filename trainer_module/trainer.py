@@ -1,0 +1,125 @@
+"""`run_fn`: what TFX's Trainer calls."""
+
+import dataclasses
+import json
+import logging
+import os
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_transform as tft
+from tfx.components.trainer.fn_args_utils import FnArgs
+
+from trainer_module import callbacks, data, export
+from trainer_module.config import ModelConfig, TrainerConfig
+from trainer_module.models import build_model
+from trainer_module.optimizers import build_optimizer
+from trainer_module.strategies import build_strategy
+from transform import features
+from transform.config import TransformConfig, from_json
+
+log = logging.getLogger("tfx_vision.training")
+
+
+def run_fn(fn_args: FnArgs) -> None:
+    """Trains on the `train` split, watches the `eval` split and writes the saved model.
+
+    Args:
+      fn_args: TFX's arguments; `custom_config` holds the JSON forms of `transform`, `model` and `trainer`, and
+        `hyperparameters`, when a Tuner ran or one is reused, replaces their values.
+
+    Writes the saved model to `serving_model_dir`, and `history.json`, `training.json` and TensorBoard's logs to
+    `model_run_dir`.
+    """
+    transform = from_json(TransformConfig, fn_args.custom_config["transform"])
+    model_config = from_json(ModelConfig, fn_args.custom_config["model"])
+    config = from_json(TrainerConfig, fn_args.custom_config["trainer"])
+    model_config, config = with_hyperparameters(model_config, config, (fn_args.hyperparameters or {}).get("values", {}))
+
+    transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    classes = class_names(transform_output)
+    train = data.open_split(fn_args.train_files, transform, len(classes))
+    evaluation = data.open_split(fn_args.eval_files, transform, len(classes))
+    tf.keras.utils.set_random_seed(config.seed)
+    strategy = build_strategy(config.strategy)
+    with strategy.scope():
+        model = compiled_model(model_config, config, train)
+    log.info(
+        "training %s with %s parameters under %s", model.name, f"{model.count_params():,}", type(strategy).__name__
+    )
+    history = fit(model, config, train, evaluation, fn_args.model_run_dir)
+
+    export.save(model, transform_output, transform, classes, fn_args.serving_model_dir)
+    write_json(fn_args.model_run_dir, "history.json", history)
+    write_json(
+        fn_args.model_run_dir,
+        "training.json",
+        {"model": dataclasses.asdict(model_config), "trainer": dataclasses.asdict(config)},
+    )
+
+
+def with_hyperparameters(
+    model: ModelConfig, trainer: TrainerConfig, values: dict[str, Any]
+) -> tuple[ModelConfig, TrainerConfig]:
+    """Settings with the Tuner's values in place of their own."""
+    own = {field.name for field in dataclasses.fields(ModelConfig)}
+    for_model = {name: value for name, value in values.items() if name in own}
+    for_trainer = {name: value for name, value in values.items() if name not in own}
+    return dataclasses.replace(model, **for_model), dataclasses.replace(trainer, **for_trainer)
+
+
+def class_names(transform_output: tft.TFTransformOutput) -> list[str]:
+    """The vocabulary, in the order of the class indices."""
+    return [name.decode() for name in transform_output.vocabulary_by_name(features.VOCABULARY)]
+
+
+def steps_per_epoch(split: data.Split, config: TrainerConfig) -> int:
+    """Batches that make one pass over the split, at least 1."""
+    return max(split.size // config.batch_size, 1)
+
+
+def compiled_model(
+    model_config: ModelConfig, config: TrainerConfig, train: data.Split, epochs: int = 0
+) -> tf.keras.Model:
+    """The network with loss, metric and an optimizer whose schedule spans the training (or `epochs` of it)."""
+    if config.mixed_precision:
+        tf.keras.mixed_precision.set_global_policy("mixed_float16")
+    moments = data.channel_moments(train) if train.transform.normalization == "standardize" else None
+    model = build_model(model_config, config, train.transform, train.classes, moments)
+    steps = steps_per_epoch(train, config) * config.epochs
+    model.compile(
+        optimizer=build_optimizer(config, steps),
+        loss=tf.keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def fit(
+    model: tf.keras.Model, config: TrainerConfig, train: data.Split, evaluation: data.Split, log_dir: str
+) -> dict[str, list[float]]:
+    """Trains and returns, per epoch, loss, accuracy, val_loss and val_accuracy.
+
+    Raises:
+      ValueError: the loss became NaN; the learning rate is too high.
+    """
+    steps = steps_per_epoch(train, config)
+    history = model.fit(
+        data.feed(train, config.batch_size, feeder=config.feeder, seed=config.seed),
+        validation_data=data.feed(evaluation, config.batch_size, feeder=config.feeder),
+        epochs=config.epochs,
+        steps_per_epoch=steps,
+        callbacks=callbacks.build_callbacks(config, steps=steps, log_dir=os.path.join(log_dir, "tensorboard")),
+        verbose=0,
+    ).history
+    losses = [float(loss) for loss in history["loss"]]
+    if any(loss != loss for loss in losses):
+        raise ValueError(f"the training loss is NaN after epoch {len(losses)}; lower trainer.learning_rate")
+    return {name: [float(value) for value in values] for name, values in history.items()}
+
+
+def write_json(directory: str, name: str, value: Any) -> None:
+    """Writes a JSON file, e.g. for the report."""
+    tf.io.gfile.makedirs(directory)
+    with tf.io.gfile.GFile(os.path.join(directory, name), "w") as file:
+        file.write(json.dumps(value, indent=1))

@@ -1,0 +1,51 @@
+"""The settings of the transform, and what all settings classes have in common."""
+
+import dataclasses
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
+
+import pydantic
+from pydantic import Field, TypeAdapter
+
+Settings = TypeVar("Settings")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(Field, dataclasses.field))
+def settings(cls: type[Settings]) -> type[Settings]:
+    """Makes a class of settings: a frozen dataclass, every value checked when it is built.
+
+    A string under a field is its description, which `tfx-vision config show` prints.
+    """
+    config = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    return pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
+
+
+def to_json(value: Any) -> Any:
+    """Settings as JSON values (dict, list, str, int, float, bool, None), e.g. for a component's `custom_config`."""
+    return TypeAdapter(type(value)).dump_python(value, mode="json")
+
+
+def from_json(cls: type[Settings], value: Any) -> Settings:
+    """The inverse of `to_json`.
+
+    Raises:
+      pydantic.ValidationError: a value is out of its range or a key is unknown.
+    """
+    return TypeAdapter(cls).validate_python(value)
+
+
+@settings
+class TransformConfig:
+    """How an encoded image becomes the model's input."""
+
+    height: Annotated[int, Field(ge=1, le=4096)] = 224
+    """Rows of the model's input, in pixels."""
+    width: Annotated[int, Field(ge=1, le=4096)] = 224
+    """Columns of the model's input, in pixels."""
+    channels: Literal[1, 3] = 3
+    """1 for grey, 3 for RGB; alpha is dropped."""
+    fit: Literal["pad", "crop", "stretch"] = "pad"
+    """How another aspect ratio is met: pad the shorter side, crop the longer one, or stretch."""
+    resize: Literal["auto", "area", "bicubic", "bilinear"] = "auto"
+    """Interpolation; auto is area when shrinking and bicubic when growing."""
+    normalization: Literal["rescale", "rescale_signed", "standardize", "none"] = "rescale"
+    """[0, 1], [-1, 1], zero mean and unit deviation per channel over the training split, or 0 … 255 as it is."""

@@ -1,0 +1,34 @@
+"""Names of the features in the examples, raw and transformed."""
+
+# What ImageExampleGen writes, one tf.Example per image.
+IMAGE = "image"
+"""bytes: the file as it was, still encoded."""
+LABEL = "label"
+"""bytes: the class name, UTF-8."""
+CONTENT_HASH = "sha256"
+"""bytes: SHA-256 of the file, 64 hexadecimal digits; decides the split."""
+PATH = "path"
+"""bytes: where the file was read from."""
+HEIGHT = "height"
+"""int64: rows in the file's header, ≥ 1."""
+WIDTH = "width"
+"""int64: columns in the file's header, ≥ 1."""
+CHANNELS = "channels"
+"""int64: 1 (grey or palette), 2 (grey + alpha), 3 (RGB) or 4 (RGB + alpha, CMYK)."""
+FORMAT = "format"
+"""bytes: JPEG, PNG, GIF or BMP."""
+
+# What Transform writes.
+PIXELS = "pixels"
+"""bytes: the uint8 pixels at the target size, row-major, exactly height·width·channels bytes."""
+CLASS_INDEX = "class_index"
+"""int64: position of the label in the vocabulary, or -1 when it is not there."""
+CHANNEL_MEAN = "channel_mean"
+"""float32 [channels]: mean over the training split; only with `normalization: standardize`."""
+CHANNEL_DEVIATION = "channel_deviation"
+"""float32 [channels]: standard deviation over the training split; likewise."""
+
+VOCABULARY = "labels"
+"""The vocabulary of class names, an asset of the transform graph and of the saved model."""
+
+SPLITS = ("train", "eval", "test")
