@@ -96,7 +96,7 @@ def test_termination_goes_through_the_executor(pod):
     assert not (pod / "output.json").exists()
 
 
-def test_step_that_needs_no_tensorflow_imports_none_and_starts_at_once():
+def test_step_that_needs_no_tensorflow_imports_none():
     code = (
         "import sys; from pipeline.kubeflow import entrypoint;"
         "entrypoint.load_narrowly('components.champion.component.Executor');"
@@ -104,9 +104,7 @@ def test_step_that_needs_no_tensorflow_imports_none_and_starts_at_once():
         "import components.champion.component;"
         "sys.exit(any(sys.modules.get(name) for name in ('tensorflow', 'apache_beam', 'kubernetes', 'numpy.testing')))"
     )
-    started = time.monotonic()
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"_KFP_RUNTIME": "true"})
-    assert time.monotonic() - started < 10  # below 3 s on a machine at rest
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.commands.config import description
 from pipeline.config import ConfigError, PipelineConfig, build_config, load_config
-from pipeline.console import description
 from transform.config import from_json, to_json
 
 PROJECT = Path(__file__).parents[2]

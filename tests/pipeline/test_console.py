@@ -13,6 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from pipeline import console
+from pipeline.commands import serving
 from pipeline.config import ConfigError, build_config, load_config
 from transform.config import to_json
 
@@ -184,7 +185,7 @@ def test_init_shows_what_it_found(here: Path) -> None:
 
 def test_serve_takes_a_configuration(here: Path) -> None:
     Path("flowers.yaml").write_text(MINIMAL + "serving: {rest_port: 9}\npusher: {destination: /models/flowers}\n")
-    destination, settings, name = console.served(Path("flowers.yaml"))
+    destination, settings, name = serving.served(Path("flowers.yaml"))
     assert (destination, settings.rest_port, name) == (Path("/models/flowers"), 9, "flowers")
 
 
@@ -200,14 +201,14 @@ def test_serve_takes_a_configuration(here: Path) -> None:
 def test_serve_finds_the_model(here: Path, argument: str, destination: str, name: str) -> None:
     Path("runs/roses/serving/2").mkdir(parents=True)
     Path("models/tulips").mkdir(parents=True)
-    found = console.served(Path(argument))
+    found = serving.served(Path(argument))
     assert (found[0], found[2]) == (Path(destination), name)
 
 
 def test_serve_of_the_current_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("runs/roses/serving").mkdir(parents=True)
     monkeypatch.chdir("runs/roses")
-    assert console.served(Path("."))[2] == "roses"
+    assert serving.served(Path("."))[2] == "roses"
 
 
 def test_serve_without_a_model_is_a_sentence(here: Path) -> None:
@@ -252,7 +253,7 @@ def test_predict_prints_json(here: Path, rest: str) -> None:
 def test_predict_asks_the_server_which_run_it_serves(here: Path, rest: str) -> None:
     for name in ("flowers", "roses", "tulips"):
         Path(f"runs/{name}/serving").mkdir(parents=True)
-    assert console.served_model(rest, Path("runs")) == "roses"
+    assert serving.served_model(rest, Path("runs")) == "roses"
 
 
 def test_predict_without_a_model_says_how_to_name_it(here: Path, rest: str) -> None:

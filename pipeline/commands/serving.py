@@ -1,0 +1,136 @@
+"""`serve` and `predict`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.commands.terminal import ToldError
+
+if TYPE_CHECKING:
+    from serving.config import ServingConfig
+
+
+@click.command(short_help="Answer requests with the newest model of a run.")
+@click.argument("run", metavar="RUN_OR_DIR", type=click.Path(path_type=Path))
+@click.option(
+    "--rest-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Port of the REST API [8501]; 0 takes a free one.",
+)
+@click.option(
+    "--grpc-port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="Port of the gRPC API [8500]; 0 takes a free one.",
+)
+@click.option("--host", metavar="ADDRESS", help="Address to listen on [127.0.0.1]; 0.0.0.0 is every interface.")
+@click.option("--name", help="The model's name in requests [the pipeline's].")
+def serve(run: Path, rest_port: int | None, grpc_port: int | None, host: str | None, name: str | None) -> None:
+    """Answer requests with the newest model of a run, until interrupted.
+
+    RUN_OR_DIR is the folder of a run (runs/NAME), a configuration, a folder that models were pushed to, or a
+    SavedModel. TensorFlow Serving is used where it is installed, and a development server with the same API elsewhere.
+    """
+    destination, settings, model_name = served(run)
+    changes: dict[str, Any] = {"rest_port": rest_port, "grpc_port": grpc_port, "host": host, "model_name": name}
+    import dataclasses
+
+    from serving.server import serve
+
+    settings = dataclasses.replace(settings, **{key: value for key, value in changes.items() if value is not None})
+    serve(destination, settings, model_name=model_name)
+
+
+def served(run: Path) -> tuple[Path, "ServingConfig", str]:
+    """What `serve` is to serve.
+
+    Args:
+      run: a configuration file, the folder of a run, a folder that models are pushed to, or a SavedModel.
+
+    Returns:
+      The folder with the model or its versions, the settings, and the model's name.
+
+    Raises:
+      ConfigError: the configuration cannot be used.
+      ToldError: there is no such file or folder, or the run has pushed no model.
+    """
+    from serving.config import ServingConfig
+
+    if run.is_file():
+        from pipeline.config import load_config
+
+        config = load_config(run)
+        return Path(config.destination), config.serving, config.name
+    if not run.is_dir():
+        raise ToldError(f"There is no {run}; give the folder of a run (such as runs/NAME), a configuration or a model")
+    if (run / "serving").is_dir():
+        return run / "serving", ServingConfig(), run.absolute().name
+    if (run / "metadata.db").exists():
+        raise ToldError(
+            f"{run} has pushed no model yet: run its pipeline until the model is blessed "
+            "(or give its configuration, if that has a pusher.destination)"
+        )
+    path = run.absolute()
+    while path.name.isdigit() or path.name == "serving":
+        path = path.parent
+    return run, ServingConfig(), path.name or "model"
+
+
+@click.command()
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--url", default="http://127.0.0.1:8501", show_default=True, help="REST address of the server.")
+@click.option("--model", help="The model's name [the one of the runs in runs/ that the server knows].")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: all probabilities of every image.")
+def predict(images: tuple[Path, ...], url: str, model: str | None, as_json: bool) -> None:
+    """Ask a server what is in images."""
+    from serving import client
+
+    model = model or served_model(url, Path("runs"))
+    predictions = client.predict(images, url, model_name=model)
+    if as_json:
+        import json
+
+        rows = [
+            {
+                "image": str(image),
+                "label": one.label,
+                "probability": one.probability,
+                "probabilities": one.probabilities,
+            }
+            for image, one in zip(images, predictions, strict=True)
+        ]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    wide, label = max(len(str(image)) for image in images), max(len(one.label) for one in predictions)
+    for image, one in zip(images, predictions, strict=True):
+        click.echo(f"{image!s:<{wide}}  {click.style(f'{one.label:<{label}}', bold=True)}  {one.probability:6.1%}")
+
+
+def served_model(url: str, runs: Path) -> str:
+    """The name of the run below `runs` whose model the server has; with a single run it is not asked.
+
+    Raises:
+      ToldError: there is none, or more than one; says to give --model.
+    """
+    names = sorted(folder.parent.name for folder in runs.glob("*/serving"))
+    known = names if len(names) == 1 else [name for name in names if answers(f"{url.rstrip('/')}/v1/models/{name}")]
+    if len(known) == 1:
+        return known[0]
+    if known:
+        raise ToldError(f"{url} serves {' and '.join(known)}; choose one with --model")
+    tried = f" ({', '.join(names)} of {runs}/ it does not serve, or it does not answer)" if names else ""
+    raise ToldError(f"Which model of {url}? Give its name with --model{tried}")
+
+
+def answers(url: str) -> bool:
+    """Whether a GET succeeds."""
+    import http.client
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(url, timeout=5):
+            return True
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
