@@ -15,7 +15,9 @@ from components.image_example_gen.config import DataConfig
 from components.pusher.config import PusherConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from serving.config import ServingConfig
-from trainer_module.config import ModelConfig, TrainerConfig, TunerConfig
+from trainer_module.config import TrainerConfig
+from trainer_module.model_config import ModelConfig
+from trainer_module.tuner_config import TunerConfig
 from transform.config import TransformConfig, settings
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from trainer_module.config import ModelConfig, TrainerConfig
+from trainer_module.config import TrainerConfig
+from trainer_module.model_config import ModelConfig
 from transform.config import TransformConfig
 
 Moments = tuple[Sequence[float], Sequence[float]]

@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from trainer_module.config import TrainerConfig
+from trainer_module.optimization_config import OptimizationConfig
 
 
-def build_optimizer(config: TrainerConfig, steps: int) -> tf.keras.optimizers.Optimizer:
+def build_optimizer(config: OptimizationConfig, steps: int) -> tf.keras.optimizers.Optimizer:
     """The configured optimizer with its schedule over `steps` optimizer steps."""
     rate = learning_rate(config, steps)
     optimizers = tf.keras.optimizers
@@ -22,7 +22,7 @@ def build_optimizer(config: TrainerConfig, steps: int) -> tf.keras.optimizers.Op
     return by_name[config.optimizer](rate)
 
 
-def learning_rate(config: TrainerConfig, steps: int) -> float | tf.keras.optimizers.schedules.LearningRateSchedule:
+def learning_rate(config: OptimizationConfig, steps: int) -> float | tf.keras.optimizers.schedules.LearningRateSchedule:
     """A rate per step: constant, or linear warm-up and half a cosine down to 0 (Loshchilov and Hutter, 2017)."""
     if config.schedule == "constant":
         return config.learning_rate

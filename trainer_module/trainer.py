@@ -11,7 +11,8 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer_module import callbacks, data, export
-from trainer_module.config import ModelConfig, TrainerConfig
+from trainer_module.config import TrainerConfig
+from trainer_module.model_config import ModelConfig
 from trainer_module.models import build_model
 from trainer_module.optimizers import build_optimizer
 from trainer_module.strategies import build_strategy

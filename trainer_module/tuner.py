@@ -12,7 +12,9 @@ from tfx.components.tuner.component import TunerFnResult
 
 from trainer_module import data, trainer
 from trainer_module.callbacks import Progress
-from trainer_module.config import ModelConfig, TrainerConfig, TunerConfig
+from trainer_module.config import TrainerConfig
+from trainer_module.model_config import ModelConfig
+from trainer_module.tuner_config import TunerConfig
 from transform.config import TransformConfig, from_json
 
 log = logging.getLogger("tfx_vision.tuning")

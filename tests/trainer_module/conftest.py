@@ -1,0 +1,33 @@
+"""A small transformed split that several tests train on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer_module import data
+from transform import features
+from transform.config import TransformConfig
+
+TRANSFORM = TransformConfig(height=6, width=5, channels=1)
+CLASSES = 3
+SIZE = 50
+
+
+@pytest.fixture(scope="session")
+def split(tmp_path_factory) -> data.Split:
+    """50 images of noise in two files; the first pixel is the image's number, the class its remainder by 3."""
+    folder: Path = tmp_path_factory.mktemp("transformed")
+    random = np.random.default_rng(0)
+    for shard in range(2):
+        options = tf.io.TFRecordOptions(compression_type="GZIP")
+        with tf.io.TFRecordWriter(str(folder / f"data-{shard}.gz"), options) as writer:
+            for number in range(shard, SIZE, 2):
+                pixels = random.integers(0, 256, (6, 5, 1), dtype=np.uint8)
+                pixels[0, 0, 0] = number
+                example = tf.train.Example()
+                example.features.feature[features.PIXELS].bytes_list.value.append(pixels.tobytes())
+                example.features.feature[features.CLASS_INDEX].int64_list.value.append(number % CLASSES)
+                writer.write(example.SerializeToString())
+    return data.open_split([str(folder / "*")], TRANSFORM, CLASSES)
