@@ -121,6 +121,7 @@ def gather(
         ],
         versions={"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
         configuration=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
+        folders={key: artifact_utils.get_single_uri(artifacts) for key, artifacts in inputs.items() if artifacts},
     )
 
 

@@ -1,10 +1,15 @@
 """What the page shows: plain values, and the arithmetic on them."""
 
+import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+LONG = 50
+"""A table of more classes than this is cut or folded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,21 +116,6 @@ class Confusion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassMetrics:
-    """How well one class is recognised, or an average of classes."""
-
-    name: str
-    images: int
-    """Test images of the class."""
-    precision: float | None
-    """Share of the images given this class that have it; None when it was given to none."""
-    recall: float | None
-    """Share of the class's images that were given it; None when there are none."""
-    f1: float | None
-    """Harmonic mean of the two; None when there was nothing to find and nothing was found."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What the Evaluator and the Pusher decided."""
 
@@ -150,20 +140,6 @@ class Outcome:
     """None when nothing was pushed."""
     destination: str | None
     """Where it was pushed to."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """One class under champion and challenger."""
-
-    name: str
-    champion: float
-    challenger: float
-
-    @property
-    def difference(self) -> float:
-        """Challenger minus champion."""
-        return self.challenger - self.champion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,56 +188,18 @@ class Contents:
     """By package."""
     configuration: str
     """The resolved configuration as YAML."""
+    folders: Mapping[str, str] = field(default_factory=dict)
+    """The folder of each input artifact, by the component's name of the input: what `read` looks into."""
 
+    @property
+    def classes(self) -> list[str]:
+        """Every class of any split, in the order people expect."""
+        return sorted({name for split in self.splits.values() for name in split.counts}, key=natural)
 
-def class_metrics(confusion: Confusion) -> list[ClassMetrics]:
-    """Precision, recall and F1 of each class, in the order of the classes."""
-    predicted = [sum(column) for column in zip(*confusion.counts, strict=True)]
-    metrics = []
-    for index, (name, row) in enumerate(zip(confusion.classes, confusion.counts, strict=True)):
-        right, images = row[index], sum(row)
-        metrics.append(
-            ClassMetrics(
-                name=name,
-                images=images,
-                precision=ratio(right, predicted[index]),
-                recall=ratio(right, images),
-                f1=ratio(2 * right, images + predicted[index]),
-            )
-        )
-    return metrics
-
-
-def macro_average(metrics: Sequence[ClassMetrics]) -> ClassMetrics:
-    """Every class counts the same; a precision or F1 that is undefined counts as 0, as in scikit-learn."""
-    present = [metric for metric in metrics if metric.images]
-
-    def mean(values: Iterable[float | None]) -> float | None:
-        known = [value or 0.0 for value in values]
-        return sum(known) / len(known) if known else None
-
-    return ClassMetrics(
-        name="mean of the classes",
-        images=sum(metric.images for metric in present),
-        precision=mean(metric.precision for metric in present),
-        recall=mean(metric.recall for metric in present),
-        f1=mean(metric.f1 for metric in present),
-    )
-
-
-def changes(outcome: Outcome) -> list[Change]:
-    """Classes under champion and challenger, the greatest loss first."""
-    found = [
-        Change(name=name, champion=outcome.champion_by_class[name], challenger=accuracy)
-        for name, accuracy in outcome.by_class.items()
-        if name in outcome.champion_by_class
-    ]
-    return sorted(found, key=lambda change: (change.difference, natural(change.name)))
-
-
-def ratio(part: float, whole: float) -> float | None:
-    """part / whole, None when there is no whole."""
-    return part / whole if whole else None
+    def read(self, artifact: str, name: str) -> Any:
+        """A JSON file in an input artifact; None when the run has no such artifact or file."""
+        file = Path(self.folders.get(artifact, ""), name)
+        return json.loads(file.read_text(encoding="utf-8")) if artifact in self.folders and file.is_file() else None
 
 
 def interval(share: float, count: int) -> tuple[float, float]:

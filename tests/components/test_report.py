@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import pytest
 from PIL import Image
 from sklearn.metrics import precision_recall_fscore_support
 
-from components.report.charts import line_chart, ruler, sides, size_plot, ticks
+from components.report.charts import line_chart, ruler, ticks
 from components.report.contents import (
+    LONG,
     Artifact,
     Confusion,
     Contents,
@@ -24,14 +26,14 @@ from components.report.contents import (
     Outcome,
     Sizes,
     SplitContents,
-    changes,
-    class_metrics,
     interval,
-    macro_average,
     natural,
     size_step,
 )
-from components.report.page import LONG, render
+from components.report.page import render
+from components.report.parts.champion import changes
+from components.report.parts.classes import class_metrics, macro_average
+from components.report.parts.sizes import sides, size_plot
 from components.report.pictures import picture
 
 HOSTILE = "<script>alert('x')</script>"
@@ -407,3 +409,11 @@ def test_the_page_needs_neither_tfx_nor_tensorflow() -> None:
     code = """import sys, components.report.page, components.report.pictures
 print({"tfx", "tensorflow"} & set(sys.modules))"""
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_a_part_reads_what_a_component_wrote_and_does_without(tmp_path: Path) -> None:
+    (tmp_path / "diagnostics.json").write_text('{"dead_units": 3}')
+    with_file = contents(folders={"model_run": str(tmp_path)})
+    assert with_file.read("model_run", "diagnostics.json") == {"dead_units": 3}
+    assert with_file.read("model_run", "other.json") is None
+    assert contents().read("model_run", "diagnostics.json") is None

@@ -1,0 +1,12 @@
+"""What was tested."""
+
+from typing import Any
+
+from components.report.contents import Contents
+
+TITLE = ""
+
+
+def view(contents: Contents) -> dict[str, Any]:
+    """Everything is in the contents."""
+    return {}
