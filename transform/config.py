@@ -13,10 +13,14 @@ Settings = TypeVar("Settings")
 def settings(cls: type[Settings]) -> type[Settings]:
     """Makes a class of settings: a frozen dataclass, every value checked when it is built.
 
-    A string under a field is its description, which `tfx-vision config show` prints.
+    A string under a field is its description, which `tfx-vision config show` prints; it is inherited with the field.
     """
     config = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
-    return pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=config)(cls)  # type: ignore[return-value]
+    checked: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=config)(cls)
+    for name, field in checked.__pydantic_fields__.items():
+        inherited = (getattr(base, "__pydantic_fields__", {}).get(name) for base in cls.__mro__[1:])
+        field.description = field.description or next((one.description for one in inherited if one), None)
+    return checked
 
 
 def to_json(value: Any) -> Any:

@@ -67,9 +67,8 @@ def document(
 
 
 def description(cls: type, name: str) -> str:
-    """The string under a setting, in its class or, for one that it inherits, in the class that has it."""
-    fields = (getattr(base, "__pydantic_fields__", {}).get(name) for base in cls.__mro__)
-    return " ".join(next((field.description for field in fields if field and field.description), "").split())
+    """The string under a setting, on one line."""
+    return " ".join((cls.__pydantic_fields__[name].description or "").split())  # type: ignore[attr-defined]
 
 
 def yaml_value(value: Any) -> str:
