@@ -43,11 +43,12 @@ def kill_when(process: subprocess.Popen[str], happened: Callable[[], bool]) -> N
 
 def test_killed_in_the_trainer_and_in_the_pusher_it_finishes_with_one_version(config):
     """The second moment is the worst: the model is published, and the metadata store does not know."""
-    trainer = config.folder / "artifacts" / "Trainer" / "model_run"
-    kill_when(start(config), lambda: any(trainer.glob("*/tensorboard/train")))
+    saved = config.folder / "artifacts" / "Trainer" / "checkpoints"
+    kill_when(start(config), lambda: any(saved.glob("*/state/checkpoint")))
     assert versions.versions(config.destination) == []
 
     kill_when(start(config), lambda: versions.versions(config.destination) == [1])
+    assert not saved.exists(), "a finished training leaves no checkpoints"
     [model] = [path for path in (config.folder / "artifacts" / "Trainer" / "model").glob("*/*/saved_model.pb")]
 
     process = start(config)

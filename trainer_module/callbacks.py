@@ -1,13 +1,20 @@
 """What happens during training besides training."""
 
 import logging
+import math
 import time
+from typing import Any
 
 import tensorflow as tf
 
+from trainer_module.checkpoints import TrainingState
 from trainer_module.config import TrainerConfig
+from trainer_module.history import best_epoch
 
 log = logging.getLogger("tfx_vision.training")
+
+NAN_INTERVAL = 20
+"""Steps between two looks at the loss for NaN."""
 
 
 class Progress(tf.keras.callbacks.Callback):
@@ -15,14 +22,16 @@ class Progress(tf.keras.callbacks.Callback):
 
     def __init__(self, *, epochs: int, steps: int, label: str = "epoch"):
         super().__init__()
+        # Numbers are fetched when they are shown, not at every step.
+        self._supports_tf_logs = True
         self._epochs, self._steps, self._label = epochs, steps, label
         self._epoch = 0
         self._said = 0.0
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch = epoch
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if time.monotonic() - self._said < 1:
             return
         self._said = time.monotonic()
@@ -32,25 +41,57 @@ class Progress(tf.keras.callbacks.Callback):
             self._label,
             self._epoch + 1,
             self._epochs,
-            (logs or {}).get("accuracy", float("nan")),
+            float((logs or {}).get("accuracy", float("nan"))),
             extra={"progress": (done, self._epochs * self._steps)},
         )
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        shown = ", ".join(f"{name} {float(value):.4f}" for name, value in (logs or {}).items())
         done = (epoch + 1) * self._steps
         log.info("%s %d: %s", self._label, epoch + 1, shown, extra={"progress": (done, self._epochs * self._steps)})
 
 
-def build_callbacks(config: TrainerConfig, *, steps: int, log_dir: str) -> list[tf.keras.callbacks.Callback]:
-    """Progress, TensorBoard, a stop at NaN and, with patience, early stopping with the best weights restored."""
-    callbacks = [
+class Record(tf.keras.callbacks.Callback):
+    """Keeps the history across interruptions and the weights of the best epoch; stops without improvement or at NaN."""
+
+    def __init__(self, state: TrainingState, config: TrainerConfig):
+        super().__init__()
+        self._supports_tf_logs = True
+        self._progress, self._save_best, self._config = state.progress, state.save_best, config
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        # Not every step: looking at the loss waits for the device. The loss is the epoch's mean, which stays NaN.
+        if batch % NAN_INTERVAL == 0 and not math.isfinite(logs["loss"]):
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        progress, config = self._progress, self._config
+        values = {name: float(value) for name, value in logs.items()}
+        if not all(map(math.isfinite, values.values())):
+            progress.nan_epoch = epoch
+            self.model.stop_training = True
+            return
+        for name, value in values.items():
+            progress.history.setdefault(name, []).append(value)
+        progress.best = best_epoch(
+            progress.history[config.monitor],
+            lowest=config.monitor == "val_loss",
+            min_improvement=config.min_improvement,
+        )
+        if progress.best == epoch:
+            self._save_best()
+        progress.finished = bool(config.patience) and epoch - progress.best >= config.patience
+        if progress.finished:
+            log.info("%s has not improved for %d epochs; stopping", config.monitor, config.patience)
+            self.model.stop_training = True
+
+
+def build_callbacks(
+    config: TrainerConfig, state: TrainingState, *, steps: int, log_dir: str
+) -> list[tf.keras.callbacks.Callback]:
+    """Progress, TensorBoard, the record with its early stop; what else changes training comes after these."""
+    return [
         Progress(epochs=config.epochs, steps=steps),
         tf.keras.callbacks.TensorBoard(log_dir, write_graph=False),
-        tf.keras.callbacks.TerminateOnNaN(),
+        Record(state, config),
     ]
-    if config.patience:
-        callbacks.append(
-            tf.keras.callbacks.EarlyStopping("val_loss", patience=config.patience, restore_best_weights=True)
-        )
-    return callbacks

@@ -1,4 +1,4 @@
-"""The settings of training: feeding, strategy, and (inherited) optimization."""
+"""The settings of training: length, feeding, checkpoints, strategy, and (inherited) optimization."""
 
 from typing import Annotated, Literal
 
@@ -12,17 +12,43 @@ BatchSize = Annotated[int, Field(ge=1, le=4096)]
 
 
 @settings
+class CheckpointConfig:
+    """What an interrupted training continues from. A finished one leaves none of it behind."""
+
+    directory: str = ""
+    """Folder for them, such as a mounted volume or gs://…; empty is a folder beside the Trainer's artifacts."""
+    every_epochs: Annotated[int, Field(ge=0, le=10_000)] = 1
+    """Epochs between two; 0 saves at the end of none."""
+    every_steps: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """Steps between two within an epoch; 0 saves at none. SIGTERM and Ctrl-C always save."""
+    best_only: bool = False
+    """After an epoch, save only if it is the best so far; what follows the best is trained again after a kill."""
+    keep: Annotated[int, Field(ge=1, le=1000)] = 2
+    """How many of the newest stay. The weights of the best epoch are kept besides."""
+
+
+@settings
 class TrainerConfig(OptimizationConfig):
     """Training."""
 
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 10
-    """Passes over the training split, at most."""
+    """Epochs, at most."""
+    steps_per_epoch: Annotated[int, Field(ge=0, le=10_000_000)] = 0
+    """Batches drawn in each epoch (handbook, part 9, "Steps"); 0 is one pass over the training split."""
     batch_size: BatchSize = 64
     """Images per step over all replicas."""
+    stratified: bool = False
+    """Give every batch the classes in the proportions of the training split."""
     patience: Annotated[int, Field(ge=0, le=10_000)] = 5
-    """Epochs without a better validation loss before training stops with the best weights; 0 never stops."""
+    """Epochs without improvement before training stops; 0 never stops."""
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
+    """What has to improve."""
+    min_improvement: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """By more than this."""
+    restore_best: bool = True
+    """End with the weights of the best epoch, not with the last ones; only with patience."""
     feeder: Literal["auto", "memory", "disk"] = "auto"
-    """Keep the pixels in memory, read them anew each epoch, or decide by the memory that is free."""
+    """Keep the pixels in memory, in a file read at random, or decide by the memory that is free."""
     flip: bool = False
     """Mirror half of the training images left to right; only where the mirror image is the same class."""
     shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
@@ -31,5 +57,7 @@ class TrainerConfig(OptimizationConfig):
     """The tf.distribute strategy; auto takes every GPU there is, or TF_CONFIG's workers."""
     mixed_precision: bool = False
     """Compute in float16 on GPUs that are fast at it."""
+    checkpoints: CheckpointConfig = Field(default_factory=CheckpointConfig)
+    """What an interrupted training continues from."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
     """Seed of weights, data order and augmentation."""

@@ -1,13 +1,9 @@
-"""Feeding: transformed examples → batches of pixels and one-hot labels.
+"""The transformed examples on disk: what is in a split, and its pixels batch by batch."""
 
-Two feeders (handbook, part 9, "Feeding"): `memory` keeps the unpacked pixels of the split in one array and
-shuffles an index to it, `disk` reads the records anew each epoch and shuffles within a buffer.
-"""
-
-import logging
+import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import tensorflow as tf
@@ -15,12 +11,8 @@ import tensorflow as tf
 from transform import features, ops
 from transform.config import TransformConfig
 
-log = logging.getLogger("tfx_vision.feeding")
-
-SHUFFLE_BUFFER = 20_000
-"""Images that the disk feeder shuffles among."""
-MEMORY_SHARE = 0.25
-"""The share of the free memory that the memory feeder may take when it is chosen automatically."""
+GZIP_TRAILER = 8
+"""Bytes at the end of a gzip file: CRC-32 and length of what it holds (RFC 1952)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,92 +21,65 @@ class Split:
 
     files: tuple[str, ...]
     """TFRecords, gzipped."""
-    size: int
-    """Images in it."""
+    labels: np.ndarray = field(repr=False, compare=False)
+    """int64 [size], the class index of each image, in the order of the records."""
     transform: TransformConfig
     """The shape of its pixels."""
     classes: int
     """Number of classes."""
 
     @property
+    def size(self) -> int:
+        """Images in it."""
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image."""
+        return self.transform.height, self.transform.width, self.transform.channels
+
+    @property
     def bytes_in_memory(self) -> int:
         """Bytes of its pixels, unpacked."""
-        return self.size * self.transform.height * self.transform.width * self.transform.channels
+        return self.size * int(np.prod(self.shape))
 
 
 def open_split(patterns: Sequence[str], transform: TransformConfig, classes: int) -> Split:
-    """Finds the files of a split and counts its images.
+    """Finds the files of a split and reads its labels.
 
     Raises:
       ValueError: there are none.
     """
     files = tuple(sorted(name for pattern in patterns for name in tf.io.gfile.glob(pattern)))
-    counted = tf.data.TFRecordDataset(list(files), compression_type="GZIP", num_parallel_reads=len(files) or None)
-    size = int(counted.batch(1024).reduce(np.int64(0), lambda total, batch: total + tf.size(batch, tf.int64)))
-    if not size:
+    spec = {features.CLASS_INDEX: tf.io.FixedLenFeature([], tf.int64)}
+    batches = _records(files).batch(1024).map(lambda batch: tf.io.parse_example(batch, spec)) if files else []
+    labels = [batch[features.CLASS_INDEX].numpy() for batch in batches]
+    if not labels:
         raise ValueError(f"no transformed examples in {', '.join(patterns)}")
-    return Split(files=files, size=size, transform=transform, classes=classes)
+    return Split(files=files, labels=np.concatenate(labels), transform=transform, classes=classes)
 
 
-def feed(split: Split, batch_size: int, *, feeder: str = "auto", seed: int | None = None) -> tf.data.Dataset:
-    """Batches of one split.
+def read(split: Split, batch_size: int = 256) -> Iterator[np.ndarray]:
+    """The pixels, uint8 [batch, height, width, channels], in the order of the records."""
+    spec = {features.PIXELS: tf.io.FixedLenFeature([], tf.string)}
 
-    Args:
-      split: what to read.
-      batch_size: images per batch; the last one may be smaller when evaluating.
-      feeder: "memory", "disk", or "auto" for memory while the pixels take less than a quarter of what is free.
-      seed: shuffle anew each epoch, the same way for the same seed, and repeat without end; None reads once in order.
+    def parse(batch: tf.Tensor) -> tf.Tensor:
+        return ops.unpack(tf.io.parse_example(batch, spec)[features.PIXELS], split.transform)
 
-    Returns:
-      (uint8 [batch, height, width, channels], float32 [batch, classes]) pairs.
-    """
-    if feeder == "auto":
-        feeder = "memory" if split.bytes_in_memory < MEMORY_SHARE * free_memory() else "disk"
-    log.info("%s feeder: %s images, %.0f MB of pixels", feeder, f"{split.size:,}", split.bytes_in_memory / 1e6)
-    batches = _from_memory(split, batch_size, seed) if feeder == "memory" else _from_disk(split, batch_size, seed)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    batches = _records(split.files).batch(batch_size).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    return batches.prefetch(1).as_numpy_iterator()
 
 
-def free_memory() -> int:
-    """Bytes of memory that can be taken without swapping."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
-def _from_memory(split: Split, batch_size: int, seed: int | None) -> tf.data.Dataset:
-    with tf.device("CPU"):
-        read = list(_parsed(_records(split), split, 1024))
-        pixels, labels = (tf.concat(part, 0) for part in zip(*read, strict=True))
-    order = tf.data.Dataset.range(split.size)
-    if seed is not None:
-        order = order.shuffle(split.size, seed=seed).repeat()
-    return order.batch(batch_size).map(
-        lambda index: (tf.gather(pixels, index), tf.gather(labels, index)), num_parallel_calls=tf.data.AUTOTUNE
-    )
-
-
-def _from_disk(split: Split, batch_size: int, seed: int | None) -> tf.data.Dataset:
-    records = _records(split)
-    if seed is not None:
-        records = records.shuffle(min(split.size, SHUFFLE_BUFFER), seed=seed).repeat()
-    return _parsed(records, split, batch_size)
-
-
-def _records(split: Split) -> tf.data.Dataset:
-    return tf.data.TFRecordDataset(list(split.files), compression_type="GZIP", num_parallel_reads=len(split.files))
-
-
-def _parsed(records: tf.data.Dataset, split: Split, batch_size: int) -> tf.data.Dataset:
-    spec = {
-        features.PIXELS: tf.io.FixedLenFeature([], tf.string),
-        features.CLASS_INDEX: tf.io.FixedLenFeature([], tf.int64),
-    }
-
-    def parse(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        parsed = tf.io.parse_example(batch, spec)
-        labels = tf.one_hot(parsed[features.CLASS_INDEX], split.classes)
-        return ops.unpack(parsed[features.PIXELS], split.transform), labels
-
-    return records.batch(batch_size).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+def fingerprint(*splits: Split) -> str:
+    """SHA-256, hexadecimal, that changes when an image or a label does; it reads 8 bytes a file, not the images."""
+    digest = hashlib.sha256()
+    for split in splits:
+        for name in split.files:
+            with tf.io.gfile.GFile(name, "rb") as file:
+                file.seek(tf.io.gfile.stat(name).length - GZIP_TRAILER)
+                digest.update(os.path.basename(name).encode() + file.read(GZIP_TRAILER))
+        digest.update(b"/")
+    return digest.hexdigest()
 
 
 def channel_moments(split: Split) -> tuple[list[float], list[float]]:
@@ -123,6 +88,11 @@ def channel_moments(split: Split) -> tuple[list[float], list[float]]:
         name: tf.io.FixedLenFeature([split.transform.channels], tf.float32)
         for name in (features.CHANNEL_MEAN, features.CHANNEL_DEVIATION)
     }
-    parsed = tf.io.parse_single_example(next(iter(_records(split))), spec)
+    parsed = tf.io.parse_single_example(next(iter(_records(split.files))), spec)
     mean, deviation = (parsed[name].numpy().tolist() for name in spec)
     return mean, deviation
+
+
+def _records(files: Sequence[str]) -> tf.data.Dataset:
+    """Serialized examples, in the same order each time."""
+    return tf.data.TFRecordDataset(list(files), compression_type="GZIP", num_parallel_reads=len(files))

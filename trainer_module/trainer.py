@@ -10,14 +10,15 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from trainer_module import callbacks, data, export
+from trainer_module import checkpoints, data, export, feeding
 from trainer_module.config import TrainerConfig
+from trainer_module.fitting import fit
 from trainer_module.model_config import ModelConfig
 from trainer_module.models import build_model
 from trainer_module.optimizers import build_optimizer
 from trainer_module.strategies import build_strategy
 from transform import features
-from transform.config import TransformConfig, from_json
+from transform.config import TransformConfig, from_json, to_json
 
 log = logging.getLogger("tfx_vision.training")
 
@@ -30,7 +31,7 @@ def run_fn(fn_args: FnArgs) -> None:
         `hyperparameters`, when a Tuner ran or one is reused, replaces their values.
 
     Writes the saved model to `serving_model_dir`, and `history.json`, `training.json` and TensorBoard's logs to
-    `model_run_dir`.
+    `model_run_dir`. Started again after an interruption, it continues from its last checkpoint.
     """
     transform = from_json(TransformConfig, fn_args.custom_config["transform"])
     model_config = from_json(ModelConfig, fn_args.custom_config["model"])
@@ -41,22 +42,22 @@ def run_fn(fn_args: FnArgs) -> None:
     classes = class_names(transform_output)
     train = data.open_split(fn_args.train_files, transform, len(classes))
     evaluation = data.open_split(fn_args.eval_files, transform, len(classes))
-    tf.keras.utils.set_random_seed(config.seed)
+    make_reproducible(config.seed)
     strategy = build_strategy(config.strategy)
     with strategy.scope():
         model = compiled_model(model_config, config, train)
     log.info(
         "training %s with %s parameters under %s", model.name, f"{model.count_params():,}", type(strategy).__name__
     )
-    history = fit(model, config, train, evaluation, fn_args.model_run_dir)
+    settings = {"model": to_json(model_config), "trainer": to_json(config)}
+    identity = settings | {"transform": to_json(transform), "classes": classes, "data": data.fingerprint(train)}
+    folder = checkpoints.folder_for(config.checkpoints, fn_args.model_run_dir, identity)
+    history = fit(model, config, train, evaluation, folder=folder, log_dir=fn_args.model_run_dir)
 
     export.save(model, transform_output, transform, classes, fn_args.serving_model_dir)
     write_json(fn_args.model_run_dir, "history.json", history)
-    write_json(
-        fn_args.model_run_dir,
-        "training.json",
-        {"model": dataclasses.asdict(model_config), "trainer": dataclasses.asdict(config)},
-    )
+    write_json(fn_args.model_run_dir, "training.json", settings)
+    checkpoints.remove(folder)
 
 
 def with_hyperparameters(
@@ -74,9 +75,10 @@ def class_names(transform_output: tft.TFTransformOutput) -> list[str]:
     return [name.decode() for name in transform_output.vocabulary_by_name(features.VOCABULARY)]
 
 
-def steps_per_epoch(split: data.Split, config: TrainerConfig) -> int:
-    """Batches that make one pass over the split, at least 1."""
-    return max(split.size // config.batch_size, 1)
+def make_reproducible(seed: int) -> None:
+    """Seeds everything random; layers draw from generators whose state a checkpoint can hold."""
+    tf.keras.utils.set_random_seed(seed)
+    tf.keras.backend.experimental.enable_tf_random_generator()
 
 
 def compiled_model(
@@ -87,36 +89,13 @@ def compiled_model(
         tf.keras.mixed_precision.set_global_policy("mixed_float16")
     moments = data.channel_moments(train) if train.transform.normalization == "standardize" else None
     model = build_model(model_config, config, train.transform, train.classes, moments)
-    steps = steps_per_epoch(train, config) * config.epochs
+    steps = feeding.steps_per_epoch(train, config) * config.epochs
     model.compile(
         optimizer=build_optimizer(config, steps),
         loss=tf.keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
     )
     return model
-
-
-def fit(
-    model: tf.keras.Model, config: TrainerConfig, train: data.Split, evaluation: data.Split, log_dir: str
-) -> dict[str, list[float]]:
-    """Trains and returns, per epoch, loss, accuracy, val_loss and val_accuracy.
-
-    Raises:
-      ValueError: the loss became NaN; the learning rate is too high.
-    """
-    steps = steps_per_epoch(train, config)
-    history = model.fit(
-        data.feed(train, config.batch_size, feeder=config.feeder, seed=config.seed),
-        validation_data=data.feed(evaluation, config.batch_size, feeder=config.feeder),
-        epochs=config.epochs,
-        steps_per_epoch=steps,
-        callbacks=callbacks.build_callbacks(config, steps=steps, log_dir=os.path.join(log_dir, "tensorboard")),
-        verbose=0,
-    ).history
-    losses = [float(loss) for loss in history["loss"]]
-    if any(loss != loss for loss in losses):
-        raise ValueError(f"the training loss is NaN after epoch {len(losses)}; lower trainer.learning_rate")
-    return {name: [float(value) for value in values] for name, values in history.items()}
 
 
 def write_json(directory: str, name: str, value: Any) -> None:

@@ -10,7 +10,7 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
-from trainer_module import data, trainer
+from trainer_module import data, feeding, trainer
 from trainer_module.callbacks import Progress
 from trainer_module.config import TrainerConfig
 from trainer_module.model_config import ModelConfig
@@ -85,10 +85,10 @@ class ImageTuner(keras_tuner.Tuner):
         tf.keras.backend.clear_session()
         tf.keras.utils.set_random_seed(self._config.seed)
         model = trainer.compiled_model(model_config, config, train)
-        steps = self._config.steps_per_epoch or trainer.steps_per_epoch(train, config)
+        steps = self._config.steps_per_epoch or feeding.steps_per_epoch(train, config)
         history = model.fit(
-            data.feed(train, config.batch_size, seed=config.seed),
-            validation_data=data.feed(evaluation, 256),
+            feeding.feed(train, config.batch_size, seed=config.seed),
+            validation_data=feeding.feed(evaluation, 256),
             epochs=config.epochs,
             steps_per_epoch=steps,
             callbacks=[

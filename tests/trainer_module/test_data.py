@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer_module import data
+from trainer_module import data, feeding
 
 
 def numbers(batches: tf.data.Dataset) -> list[int]:
@@ -28,12 +28,12 @@ def test_missing_split_is_refused(split, tmp_path):
 
 @pytest.mark.parametrize("feeder", ["memory", "disk"])
 def test_evaluation_feeds_every_image_once(split, feeder):
-    assert sorted(numbers(data.feed(split, 16, feeder=feeder))) == list(range(50))
+    assert sorted(numbers(feeding.feed(split, 16, feeder=feeder))) == list(range(50))
 
 
 @pytest.mark.parametrize("feeder", ["memory", "disk"])
 def test_training_order_depends_on_the_seed_alone(split, feeder):
-    first, again, other = (numbers(data.feed(split, 10, feeder=feeder, seed=seed).take(10)) for seed in (1, 1, 2))
+    first, again, other = (numbers(feeding.feed(split, 10, feeder=feeder, seed=seed).take(10)) for seed in (1, 1, 2))
     assert first == again != other
     assert sorted(first[:50]) == sorted(first[50:]) == list(range(50)), "two epochs, each image once in each"
     assert first[:50] != first[50:], "each epoch in an order of its own"
@@ -41,6 +41,6 @@ def test_training_order_depends_on_the_seed_alone(split, feeder):
 
 def test_auto_feeder_reads_from_disk_when_memory_is_short(split, monkeypatch, caplog):
     caplog.set_level("INFO")
-    monkeypatch.setattr(data, "free_memory", lambda: split.bytes_in_memory)
-    data.feed(split, 10)
+    monkeypatch.setattr(feeding, "free_memory", lambda: split.bytes_in_memory)
+    feeding.feed(split, 10)
     assert "disk feeder" in caplog.text

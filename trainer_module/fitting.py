@@ -1,0 +1,86 @@
+"""`fit`: the training itself, which continues where an earlier attempt left off."""
+
+import logging
+import os
+
+import tensorflow as tf
+
+from trainer_module import feeding
+from trainer_module.callbacks import build_callbacks
+from trainer_module.checkpoints import Checkpoints, StartAt, TrainingState
+from trainer_module.config import TrainerConfig
+from trainer_module.data import Split
+from trainer_module.history import History
+
+log = logging.getLogger("tfx_vision.training")
+
+
+def fit(
+    model: tf.keras.Model, config: TrainerConfig, train: Split, evaluation: Split, *, folder: str, log_dir: str
+) -> History:
+    """Trains, from the last checkpoint if there is one; the model ends with the weights that are to be kept.
+
+    Args:
+      model: compiled.
+      config: the settings.
+      train: what to train on.
+      evaluation: what to watch.
+      folder: of this training's checkpoints, and of no other training's.
+      log_dir: TensorBoard's logs go into its folder `tensorboard`.
+
+    Returns:
+      Per epoch, loss, accuracy, val_loss and val_accuracy.
+
+    Raises:
+      ValueError: the loss was NaN in the first epoch. After a later one the weights of the best epoch are kept.
+    """
+    with model.distribute_strategy.scope():
+        state = TrainingState(model, folder, config.checkpoints.keep)
+        resumed = state.restore()
+    progress = state.progress
+    if resumed:
+        log.info("continuing after %d epochs and %d steps", progress.epoch, progress.batch)
+    if not progress.finished:
+        run(state, config, train, evaluation, os.path.join(log_dir, "tensorboard"))
+        finish(state, config)
+    return progress.history
+
+
+def run(state: TrainingState, config: TrainerConfig, train: Split, evaluation: Split, log_dir: str) -> None:
+    """Keras's `fit` from the state's position on."""
+    model, progress, steps = state.model, state.progress, feeding.steps_per_epoch(train, config)
+    batches = feeding.feed(
+        train,
+        config.batch_size,
+        feeder=config.feeder,
+        seed=config.seed,
+        stratified=config.stratified,
+        first_step=progress.epoch * steps + progress.batch,
+    )
+    saving = Checkpoints(state, config.checkpoints, steps)
+    model._training_state = StartAt(progress)
+    try:
+        with saving.watching_signals():
+            model.fit(
+                batches,
+                validation_data=feeding.feed(evaluation, config.batch_size, feeder=config.feeder),
+                epochs=config.epochs,
+                steps_per_epoch=steps,
+                callbacks=[*build_callbacks(config, state, steps=steps, log_dir=log_dir), saving],
+                verbose=0,
+            )
+    finally:
+        model._training_state = None
+
+
+def finish(state: TrainingState, config: TrainerConfig) -> None:
+    """Takes the weights that are to be kept, and remembers that nothing is left to train."""
+    progress = state.progress
+    if progress.nan_epoch >= 0:
+        if progress.best < 0:
+            raise ValueError(f"the loss is NaN in epoch {progress.nan_epoch + 1}; lower trainer.learning_rate")
+        log.warning("the loss is NaN in epoch %d; keeping epoch %d", progress.nan_epoch + 1, progress.best + 1)
+    if progress.nan_epoch >= 0 or (config.patience and config.restore_best):
+        state.restore_best()
+    progress.finished = True
+    state.save()
