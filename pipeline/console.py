@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pipeline.commands import cluster, config, data, run, serving
+from pipeline.commands import cluster, config, data, run, serving, versions
 from pipeline.commands.terminal import ConfigurationToldError, ToldError
 
 OWN_PACKAGES = ("pipeline", "components", "trainer_module", "serving", "transform")
@@ -57,6 +57,9 @@ for command in (
     data.data,
     serving.serve,
     serving.predict,
+    versions.versions,
+    versions.rollback,
+    versions.promote,
     run.report,
     cluster.compile_command,
     run.doctor,

@@ -78,6 +78,7 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         blessing=evaluator.outputs["blessing"],
         evaluation=evaluator.outputs["evaluation"],
         champion=champion.outputs["champion"],
+        config=config.pusher,
         destination=config.destination,
         pipeline=config.name,
     )

@@ -10,7 +10,7 @@ from serving.client import Prediction, PredictionError, predict
 from serving.config import ServingConfig
 from serving.errors import ServingError
 from serving.server import serve
-from serving.versions import Manifest, PublishError, publish, read_manifest, served_version
+from serving.versions import Manifest, PublishError, WithdrawnError, publish, read_manifest, served_version
 
 __all__ = [
     "Manifest",
@@ -19,6 +19,7 @@ __all__ = [
     "PublishError",
     "ServingConfig",
     "ServingError",
+    "WithdrawnError",
     "predict",
     "publish",
     "read_manifest",

@@ -13,8 +13,8 @@ from google.rpc import code_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
+from serving.destination.folder import Folder
 from serving.errors import RequestError, ServingError, invalid
-from serving.versions import version_folders
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -188,7 +188,7 @@ def condense(message: str) -> str:
 
 
 def _folders(source: Path) -> dict[int, Path]:
-    return {1: source} if (source / "saved_model.pb").is_file() else version_folders(source)
+    return {1: source} if (source / "saved_model.pb").is_file() else Folder(source).folders()
 
 
 def _check_inputs(inputs: Mapping[str, np.ndarray], definition: SignatureDef) -> None:

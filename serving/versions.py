@@ -1,35 +1,40 @@
-"""The pushed directory: what TensorFlow Serving watches, and how a model gets there exactly once and whole.
+"""The versions of a model at its serving destination: published exactly once and whole, judged, taken back.
 
-DESTINATION/
-  3/                  saved_model.pb  variables/  assets/  manifest.json
-  4/                  …
-  .last_version       the highest number ever given, so that a deleted version's number is not used again
-  .identity           another one when the folder was deleted and made again
-  .lock               held while a number is chosen and a version put in place
-  .staging-<uuid>/    a push under way; TensorFlow Serving ignores names that are not numbers
+Stable is the highest complete version that is not on trial: what users are meant to get, and the champion that the
+next model is judged against. A canary is a higher version on trial. A rollback withdraws the versions above the one it
+goes back to: servers no longer see them, and they stay withdrawn until somebody brings them back.
 """
 
 import errno
-import fcntl
-import hashlib
+import getpass
 import json
-import os
-import shutil
+import logging
+import socket
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
-_SAVED_MODEL = "saved_model.pb"
-_MANIFEST = "manifest.json"
-_STAGING = ".staging-"
-_CHUNK = 1 << 20
+from serving.destination import (
+    CANARIES,
+    MANIFEST,
+    SAVED_MODEL,
+    WITHDRAWN,
+    Destination,
+    PublishError,
+    is_remote,
+    open_destination,
+)
+
+Label = Literal["stable", "canary"]
+
+_log = logging.getLogger("tfx_vision.serving")
 
 
-class PublishError(OSError):
-    """A model that could not be published. The message says why and what to do."""
+class WithdrawnError(PublishError):
+    """A model that was pushed before and withdrawn since. The message says by whom, when and how to bring it back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,21 +57,53 @@ class Manifest:
     """What the evaluation found."""
     files: dict[str, str]
     """SHA-256 of every file, 64 hexadecimal digits, by its path relative to the version's folder."""
+    by: str = ""
+    """Who pushed it, such as user@host."""
+    why: str = ""
+    """Why it was blessed, a sentence."""
 
 
-def version_folders(destination: str | Path) -> dict[int, Path]:
-    """The complete versions and their folders, in rising order: those with an integer name that hold a model."""
-    return {number: folder for number, folder in _numbered(Path(destination)) if (folder / _SAVED_MODEL).is_file()}
+@dataclass(frozen=True, kw_only=True)
+class Withdrawal:
+    """Why a version is no longer served; `.withdrawn/VERSION.json`."""
+
+    by: str
+    """Who withdrew it, such as user@host."""
+    at: str
+    """ISO 8601, UTC, to the second."""
+    why: str
+    """A sentence; may be empty."""
+    instead: int
+    """The version that became stable."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One version at a destination."""
+
+    number: int
+    """What it is served under."""
+    label: Label | None
+    """`stable`, `canary` or none."""
+    manifest: Manifest | None
+    """None where it came without one."""
+    withdrawal: Withdrawal | None
+    """Set where it was rolled back."""
 
 
 def versions(destination: str | Path) -> list[int]:
     """Numbers of the complete versions, rising; none where there is no such folder."""
-    return list(version_folders(destination))
+    return open_destination(destination).versions()
+
+
+def labels(destination: str | Path) -> dict[Label, int]:
+    """The versions TensorFlow Serving's labels `stable` and `canary` stand for; without a version none."""
+    return _labels(open_destination(destination))
 
 
 def served_version(destination: str | Path) -> int | None:
-    """The version TensorFlow Serving serves by default: the highest complete one."""
-    return max(versions(destination), default=None)
+    """The stable version."""
+    return labels(destination).get("stable")
 
 
 def read_manifest(destination: str | Path, version: int) -> Manifest | None:
@@ -75,16 +112,33 @@ def read_manifest(destination: str | Path, version: int) -> Manifest | None:
     Raises:
       ValueError: `manifest.json` is there and cannot be understood.
     """
-    folder = version_folders(destination).get(version)
-    if folder is None or not (folder / _MANIFEST).is_file():
-        return None
-    try:
-        return Manifest(**json.loads((folder / _MANIFEST).read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{folder / _MANIFEST} is not a manifest this release can read ({error}); "
-            f"restore it, or remove version {version} if it should not be served"
-        ) from error
+    where = open_destination(destination)
+    return _manifest(where, destination, version) if version in where.versions() else None
+
+
+def history(destination: str | Path) -> list[Version]:
+    """Every version that is still there, served, kept or withdrawn, the newest first.
+
+    Raises:
+      ValueError: a manifest cannot be understood.
+    """
+    where = open_destination(destination)
+    named = {number: label for label, number in _labels(where).items()}
+    withdrawn = where.withdrawn()
+    return [
+        Version(
+            number=number,
+            label=named.get(number),
+            manifest=_manifest(where, destination, number, f"{WITHDRAWN}/" if number in withdrawn else ""),
+            withdrawal=_withdrawal(where, number) if number in withdrawn else None,
+        )
+        for number in sorted({*where.versions(), *withdrawn}, reverse=True)
+    ]
+
+
+def fetch_version(destination: str | Path, version: int, into: str | Path) -> Path:
+    """The folder of a complete version's saved model on this machine: its own, or a copy below `into`."""
+    return open_destination(destination).fetch(version, Path(into))
 
 
 def publish(
@@ -96,197 +150,256 @@ def publish(
     pipeline: str,
     run: str,
     metrics: Mapping[str, float],
+    by: str = "",
+    why: str = "",
+    label: Label = "stable",
+    keep: int | None = None,
+    extra: str | Path | None = None,
 ) -> Manifest:
-    """Puts a SavedModel into the pushed directory under the next number, exactly once and whole.
+    """Puts a SavedModel at the serving destination under the next number, exactly once and whole.
 
-    A server never sees half a model: files are copied beside the versions and the finished folder is renamed
-    into place. A push that died is cleaned up by the next one; pushes at the same time take turns.
+    A server never sees half a model. A push that died is cleaned up or finished by the next one; pushes at the
+    same time cannot take one number twice, nor push one model twice.
 
     Args:
       model_dir: the SavedModel; holds `saved_model.pb`. Read only.
-      destination: the folder TensorFlow Serving watches; made if it is not there.
+      destination: the folder TensorFlow Serving watches, made if it is not there; or s3://… or gs://….
       model: fingerprint of the Model artifact. If a version with this fingerprint is there already, nothing is pushed.
       champion: the version that was being served when the model was judged.
       pipeline: name of the pipeline.
       run: identity of the run.
       metrics: what the evaluation found.
+      by: who pushes; by default this user on this machine.
+      why: why the model was blessed, a sentence.
+      label: `canary` puts it on trial; without a stable version it becomes stable all the same.
+      keep: how many versions, and how many withdrawn ones, to leave; None leaves all. What is served, the version
+        before it, and canaries are never removed.
+      extra: a folder whose files are added to the version's `assets.extra`, such as warm-up requests.
 
     Returns:
       The manifest of the version that holds the model, new or already there.
 
     Raises:
+      WithdrawnError: the model was pushed before and withdrawn since.
       PublishError: there is no model, or the destination cannot be written or is full. Nothing is left behind.
       ValueError: the manifest of a version that is there cannot be understood.
     """
-    source, target = Path(model_dir), Path(destination)
-    if "://" in str(destination):
-        raise PublishError(f"{destination} is not a folder of this machine; mount the storage and give its folder")
-    if not (source / _SAVED_MODEL).is_file():
-        raise PublishError(f"{source} holds no {_SAVED_MODEL}; give the folder of a SavedModel")
-    if pushed := _find(target, model):
-        return pushed
+    source, where = Path(model_dir), open_destination(destination)
+    if not (source / SAVED_MODEL).is_file():
+        raise PublishError(f"{source} holds no {SAVED_MODEL}; give the folder of a SavedModel")
+
+    def pushed() -> int | None:
+        found = _find(where, destination, model)
+        return found.version if found else None
+
+    def prepare(number: int) -> bytes:
+        if label == "canary" and _labels(where):
+            where.write(f"{CANARIES}/{number}", b"")
+        manifest = Manifest(
+            version=number,
+            model=model,
+            champion=champion,
+            pipeline=pipeline,
+            run=run,
+            pushed_at=_now(),
+            metrics={name: float(value) for name, value in metrics.items()},
+            files=staged.files,
+            by=by or _user(),
+            why=why,
+        )
+        return _encode(manifest)
+
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        with _staging(target) as staging:
-            files = _copy(source, staging / "model")
-            with _locked(target):
-                if pushed := _find(target, model):
-                    return pushed
-                manifest = Manifest(
-                    version=_next_version(target, staging),
-                    model=model,
-                    champion=champion,
-                    pipeline=pipeline,
-                    run=run,
-                    pushed_at=datetime.now(UTC).isoformat(timespec="seconds"),
-                    metrics={name: float(value) for name, value in metrics.items()},
-                    files=files,
-                )
-                text = json.dumps(asdict(manifest), indent=2, ensure_ascii=False) + "\n"
-                _write(staging / "model" / _MANIFEST, text)
-                _sync_folders(staging / "model")
-                os.rename(staging / "model", target / str(manifest.version))
-                _sync(target)
-                return manifest
+        if found := _find(where, destination, model):
+            return found
+        with where.stage(source, Path(extra) if extra else None) as staged:
+            version = where.place(staged, model, pushed, prepare)
+        manifest = _manifest(where, destination, version)
     except PublishError:
         raise
     except OSError as error:
-        raise PublishError(_explain(error, source, target)) from error
+        raise PublishError(_explain(error, source, destination)) from error
+    if manifest is None:
+        raise PublishError(f"Version {version} was removed from {destination} just after it was pushed; push again")
+    if keep is not None:
+        _retain(where, keep, version)
+    return manifest
+
+
+def rollback(destination: str | Path, version: int | None = None, *, by: str = "", why: str = "") -> int:
+    """Makes an older version, or one that was withdrawn, the stable one; withdraws those above it.
+
+    Args:
+      destination: a folder, or s3://… or gs://….
+      version: where to go; by default the newest push is taken back: a canary, else the stable version.
+      by: who does it; by default this user on this machine.
+      why: a sentence.
+
+    Returns:
+      The stable version.
+
+    Raises:
+      PublishError: there is no such version, or none before the stable one; says which there are.
+    """
+    where = open_destination(destination)
+    if not where.versions() and not where.withdrawn():
+        raise PublishError(f"No version is at {destination}")
+    with where.exclusively():
+        complete, withdrawn = where.versions(), where.withdrawn()
+        target = _before(where, destination) if version is None else version
+        if target not in complete and target not in withdrawn:
+            known = ", ".join(map(str, sorted({*complete, *withdrawn})))
+            raise PublishError(f"Version {target} is not at {destination}; there are {known}")
+        where.delete(f"{CANARIES}/{target}")
+        if target not in complete:
+            where.restore(target)
+            where.delete(f"{WITHDRAWN}/{target}.json")
+        record = _encode(Withdrawal(by=by or _user(), at=_now(), why=why, instead=target))
+        for number in complete:  # rising: what is served changes once, with the last one
+            if number > target:
+                where.write(f"{WITHDRAWN}/{number}.json", record)
+                where.withdraw(number)
+                where.delete(f"{CANARIES}/{number}")
+        return target
+
+
+def promote(destination: str | Path) -> int:
+    """Makes the canary stable.
+
+    Returns:
+      Its version.
+
+    Raises:
+      PublishError: there is no canary.
+    """
+    where = open_destination(destination)
+    canary = _labels(where).get("canary")
+    if canary is None:
+        raise PublishError(f"No canary is at {destination}; a push with `pusher.label: canary` makes one")
+    where.delete(f"{CANARIES}/{canary}")
+    return canary
 
 
 def push_identity(destination: str | Path, model: str) -> str:
     """Names the push of a model: the same before and after it, another one once the version or the folder is deleted.
 
     Args:
-      destination: the folder TensorFlow Serving watches; made if it is not there.
+      destination: the serving destination; made if it is not there.
       model: fingerprint of the Model artifact.
     """
-    target = Path(destination)
-    target.mkdir(parents=True, exist_ok=True)
-    with _locked(target):
-        record = target / ".identity"
-        if not record.is_file():
-            _write(target / ".identity.new", uuid.uuid4().hex)
-            os.replace(target / ".identity.new", record)
-        pushed = _find(target, model)
-        return f"{record.read_text()}/{pushed.version if pushed else _last_version(target) + 1}"
+    where = open_destination(destination)
+    if not is_remote(destination):
+        Path(destination).mkdir(parents=True, exist_ok=True)
+    with where.exclusively():
+        if where.read(".identity") is None:
+            where.write(".identity", uuid.uuid4().hex.encode())
+        identity = (where.read(".identity") or b"").decode()
+        try:
+            pushed = _find(where, destination, model)
+        except WithdrawnError:
+            return f"{identity}/withdrawn"
+        return f"{identity}/{pushed.version if pushed else where.last_number() + 1}"
 
 
-def _numbered(destination: Path) -> list[tuple[int, Path]]:
-    if not destination.is_dir():
-        return []
-    folders = [folder for folder in destination.iterdir() if folder.name.isascii() and folder.name.isdigit()]
-    return sorted((int(folder.name), folder) for folder in folders if folder.is_dir())
+def _labels(where: Destination) -> dict[Label, int]:
+    complete = where.versions()
+    canaries = {int(name) for name in where.names(CANARIES) if name.isdigit()}
+    settled = [number for number in complete if number not in canaries] or complete
+    if not settled:
+        return {}
+    stable = settled[-1]
+    return {"stable": stable} if complete[-1] == stable else {"stable": stable, "canary": complete[-1]}
 
 
-def _find(destination: Path, model: str) -> Manifest | None:
-    """The manifest of the highest version that was pushed from this model."""
-    for version in reversed(versions(destination)):
-        manifest = read_manifest(destination, version)
+def _before(where: Destination, destination: str | Path) -> int:
+    """Where a rollback goes that names no version."""
+    named, complete = _labels(where), where.versions()
+    if "canary" in named:
+        return named["stable"]
+    older = [number for number in complete[:-1] if f"{number}" not in where.names(CANARIES)]
+    if not older:
+        raise PublishError(
+            f"No version is before {complete[-1] if complete else 'the withdrawn ones'} at {destination}; "
+            "`tfx-vision versions` shows which there are"
+        )
+    return older[-1]
+
+
+def _find(where: Destination, destination: str | Path, model: str) -> Manifest | None:
+    """The manifest of the highest version that was pushed from this model.
+
+    Raises:
+      WithdrawnError: that version was withdrawn.
+    """
+    for version in reversed(where.versions()):
+        manifest = _manifest(where, destination, version)
         if manifest and manifest.model == model:
             return manifest
+    for version in reversed(where.withdrawn()):
+        manifest = _manifest(where, destination, version, f"{WITHDRAWN}/")
+        if manifest and manifest.model == model:
+            record = _withdrawal(where, version)
+            who = f" by {record.by} at {record.at}{f' ({record.why})' if record.why else ''}" if record else ""
+            raise WithdrawnError(
+                f"This model was pushed before as version {version} and withdrawn{who}; it is not pushed again. "
+                f"`tfx-vision rollback … {version}` brings it back"
+            )
     return None
 
 
-def _next_version(destination: Path, staging: Path) -> int:
-    """Takes the next number; it stays taken even if this push dies now. Only under the destination's lock."""
-    version = _last_version(destination) + 1
-    _write(staging / "last_version", f"{version}\n")
-    os.replace(staging / "last_version", destination / ".last_version")
-    _sync(destination)
-    return version
-
-
-def _last_version(destination: Path) -> int:
-    """The highest number ever given, 0 before the first."""
-    record = destination / ".last_version"
-    last = int(record.read_text()) if record.is_file() else 0
-    return max([last, *(number for number, _ in _numbered(destination))])
-
-
-@contextmanager
-def _locked(destination: Path) -> Iterator[None]:
-    with open(destination / ".lock", "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def _staging(destination: Path) -> Iterator[Path]:
-    """A folder for one push, removed at its end. Its owner holds a lock in it, which dies with the process."""
-    with _locked(destination):
-        _remove_stale(destination)
-        staging = destination / f"{_STAGING}{uuid.uuid4().hex}"
-        staging.mkdir()
-        try:
-            owner = open(staging / "owner", "a")  # noqa: SIM115  (closed below; the lock on it must outlive this block)
-            fcntl.flock(owner, fcntl.LOCK_EX)
-        except OSError:
-            shutil.rmtree(staging)
-            raise
-    with owner:
-        try:
-            yield staging
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-
-
-def _remove_stale(destination: Path) -> None:
-    """Removes what dead pushes left. Only under the destination's lock: a live push has its own by then."""
-    for staging in destination.glob(f"{_STAGING}*"):
-        try:
-            with open(staging / "owner", "a") as owner:
-                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(staging, ignore_errors=True)
-        except (BlockingIOError, FileNotFoundError):
-            continue  # its push is alive, or has just removed it
-
-
-def _copy(source: Path, target: Path) -> dict[str, str]:
-    """Copies a folder and forces it to disk; returns each file's SHA-256 by relative path. Links are followed."""
-    digests = {}
-    for folder, _, names in os.walk(source, followlinks=True):
-        relative = Path(folder).relative_to(source)
-        (target / relative).mkdir()
-        for name in names:
-            if (relative / name).as_posix() != _MANIFEST:
-                digests[(relative / name).as_posix()] = _copy_file(Path(folder) / name, target / relative / name)
-    return dict(sorted(digests.items()))
-
-
-def _copy_file(source: Path, target: Path) -> str:
-    digest = hashlib.sha256()
-    with open(source, "rb") as reader, open(target, "xb") as writer:
-        while chunk := reader.read(_CHUNK):
-            digest.update(chunk)
-            writer.write(chunk)
-        writer.flush()
-        os.fsync(writer.fileno())
-    return digest.hexdigest()
-
-
-def _write(path: Path, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as writer:
-        writer.write(text)
-        writer.flush()
-        os.fsync(writer.fileno())
-
-
-def _sync_folders(root: Path) -> None:
-    for folder, _, _ in os.walk(root):
-        _sync(Path(folder))
-
-
-def _sync(folder: Path) -> None:
-    """Forces a folder's names to disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _manifest(where: Destination, destination: str | Path, version: int, folder: str = "") -> Manifest | None:
+    content = where.read(f"{folder}{version}/{MANIFEST}")
+    if content is None:
+        return None
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return Manifest(**json.loads(content))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{destination}/{folder}{version}/{MANIFEST} is not a manifest this release can read ({error}); "
+            f"restore it, or remove version {version} if it should not be served"
+        ) from error
 
 
-def _explain(error: OSError, source: Path, destination: Path) -> str:
+def _withdrawal(where: Destination, version: int) -> Withdrawal | None:
+    content = where.read(f"{WITHDRAWN}/{version}.json")
+    try:
+        return Withdrawal(**json.loads(content)) if content else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _retain(where: Destination, keep: int, pushed: int) -> None:
+    """Removes all but the newest versions; a failure leaves them to the next push."""
+    try:
+        with where.exclusively():
+            complete, named = where.versions(), _labels(where)
+            before = [number for number in complete if number < named.get("stable", 0)][-1:]
+            kept = {*complete[-keep:], *where.withdrawn()[-keep:], *named.values(), *before, pushed}
+            for number in {*complete, *where.withdrawn()} - kept:
+                where.remove(number)
+                where.delete(f"{WITHDRAWN}/{number}.json")
+                where.delete(f"{CANARIES}/{number}")
+    except OSError as error:
+        _log.warning("Old versions could not be removed: %s", error)
+
+
+def _encode(record: Manifest | Withdrawal) -> bytes:
+    return (json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _user() -> str:
+    """Such as user@host; a container's user need not have a name."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):
+        return socket.gethostname()
+
+
+def _explain(error: OSError, source: Path, destination: str | Path) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         size = sum(file.stat().st_size for file in source.rglob("*") if file.is_file())
         return (

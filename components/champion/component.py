@@ -1,7 +1,7 @@
 """The component, its executor and the driver that looks at the destination before the cache is asked."""
 
-import os
 import shutil
+import tempfile
 from typing import Any
 
 from tfx import types
@@ -25,8 +25,8 @@ def champion_version(destination: str, candidate: str) -> int | None:
       candidate: folder of the candidate's saved model.
 
     Returns:
-      The served version; when that is the candidate itself, the version it was judged against when it was pushed.
-      None when there is no such version.
+      The stable version, which a rollback changes and a canary does not; when that is the candidate itself, the
+      version it was judged against when it was pushed. None when there is no such version.
     """
     served = versions.served_version(destination)
     if served is None:
@@ -67,7 +67,9 @@ class Executor(base_executor.BaseExecutor):
         champion = artifact_utils.get_single_instance(output_dict["champion"])
         champion.set_int_custom_property(VERSION_PROPERTY, version or 0)
         if version is not None:
-            shutil.copytree(os.path.join(destination, str(version)), path_utils.serving_model_path(champion.uri))
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = versions.fetch_version(destination, version, scratch)
+                shutil.copytree(folder, path_utils.serving_model_path(champion.uri))
 
 
 def model_folder(artifacts: list[types.Artifact]) -> str:

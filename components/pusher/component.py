@@ -1,5 +1,6 @@
 """The component and its executor."""
 
+import logging
 from typing import Any
 
 import tensorflow_model_analysis as tfma
@@ -12,8 +13,11 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from components.champion.component import model_folder, served_version_of
 from components.driver import ObservingDriver
 from components.evaluator.eval_config import ACCURACY
+from components.pusher.config import PusherConfig
 from serving import versions
 from serving.identity import fingerprint
+
+log = logging.getLogger("tfx_vision.pusher")
 
 
 class PusherSpec(component_spec.ComponentSpec):
@@ -22,6 +26,8 @@ class PusherSpec(component_spec.ComponentSpec):
     PARAMETERS = {
         "destination": component_spec.ExecutionParameter(type=str),
         "pipeline": component_spec.ExecutionParameter(type=str),
+        "label": component_spec.ExecutionParameter(type=str),
+        "keep": component_spec.ExecutionParameter(type=int),
         "push": component_spec.ExecutionParameter(type=str, optional=True),
     }
     INPUTS = {
@@ -47,15 +53,22 @@ class Executor(base_executor.BaseExecutor):
             pushed.set_int_custom_property("pushed", 0)
             return
         folder = model_folder(input_dict["model"])
-        manifest = versions.publish(
-            folder,
-            exec_properties["destination"],
-            model=fingerprint(folder),
-            champion=served_version_of(artifact_utils.get_single_instance(input_dict["champion"])),
-            pipeline=exec_properties["pipeline"],
-            run=self._context.pipeline_run_id,
-            metrics={"accuracy": overall_accuracy(artifact_utils.get_single_uri(input_dict["evaluation"]))},
-        )
+        try:
+            manifest = versions.publish(
+                folder,
+                exec_properties["destination"],
+                model=fingerprint(folder),
+                champion=served_version_of(artifact_utils.get_single_instance(input_dict["champion"])),
+                pipeline=exec_properties["pipeline"],
+                run=self._context.pipeline_run_id,
+                metrics={"accuracy": overall_accuracy(artifact_utils.get_single_uri(input_dict["evaluation"]))},
+                label=exec_properties["label"],
+                keep=exec_properties["keep"],
+            )
+        except versions.WithdrawnError as error:  # somebody took this model back; a retry must not undo that
+            log.warning("%s", error)
+            pushed.set_int_custom_property("pushed", 0)
+            return
         pushed.set_int_custom_property("pushed", 1)
         pushed.set_string_custom_property("pushed_destination", exec_properties["destination"])
         pushed.set_string_custom_property("pushed_version", str(manifest.version))
@@ -88,6 +101,7 @@ class Pusher(base_component.BaseComponent):
         blessing: types.BaseChannel,
         evaluation: types.BaseChannel,
         champion: types.BaseChannel,
+        config: PusherConfig,
         destination: str,
         pipeline: str,
     ):
@@ -99,6 +113,8 @@ class Pusher(base_component.BaseComponent):
                 champion=champion,
                 destination=destination,
                 pipeline=pipeline,
+                label=config.label,
+                keep=config.keep,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
             )
         )

@@ -1,5 +1,9 @@
 """Where blessed models go."""
 
+from typing import Annotated, Literal
+
+from pydantic import Field
+
 from transform.config import settings
 
 
@@ -8,4 +12,9 @@ class PusherConfig:
     """The serving destination."""
 
     destination: str | None = None
-    """The folder TF Serving watches, one numbered sub-folder per version; by default `serving` in the run's folder."""
+    """What TF Serving watches, one numbered sub-folder per version: a folder, by default `serving` in the run's folder,
+    or s3://BUCKET/PREFIX or gs://BUCKET/PREFIX."""
+    label: Literal["stable", "canary"] = "stable"
+    """canary puts a new version on trial beside the stable one, until `tfx-vision promote` or `rollback`."""
+    keep: Annotated[int, Field(ge=2, le=1000)] = 10
+    """How many versions to leave, and how many that were rolled back. What is served is never removed."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Answer requests with the newest model of a run.")
-@click.argument("run", metavar="RUN_OR_DIR", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN_OR_DIR")
 @click.option(
     "--rest-port",
     type=click.IntRange(0, 65535),
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--host", metavar="ADDRESS", help="Address to listen on [127.0.0.1]; 0.0.0.0 is every interface.")
 @click.option("--name", help="The model's name in requests [the pipeline's].")
-def serve(run: Path, rest_port: int | None, grpc_port: int | None, host: str | None, name: str | None) -> None:
+def serve(run: str, rest_port: int | None, grpc_port: int | None, host: str | None, name: str | None) -> None:
     """Answer requests with the newest model of a run, until interrupted.
 
     RUN_OR_DIR is the folder of a run (runs/NAME), a configuration, a folder that models were pushed to, or a
@@ -43,14 +43,15 @@ def serve(run: Path, rest_port: int | None, grpc_port: int | None, host: str | N
     serve(destination, settings, model_name=model_name)
 
 
-def served(run: Path) -> tuple[Path, "ServingConfig", str]:
-    """What `serve` is to serve.
+def served(run: str) -> tuple[str, "ServingConfig", str]:
+    """What a command on served models is about.
 
     Args:
-      run: a configuration file, the folder of a run, a folder that models are pushed to, or a SavedModel.
+      run: a configuration file, the folder of a run, a SavedModel, or where models are pushed to: a folder, s3://…
+        or gs://….
 
     Returns:
-      The folder with the model or its versions, the settings, and the model's name.
+      Where the model or its versions are, the settings, and the model's name.
 
     Raises:
       ConfigError: the configuration cannot be used.
@@ -58,24 +59,27 @@ def served(run: Path) -> tuple[Path, "ServingConfig", str]:
     """
     from serving.config import ServingConfig
 
-    if run.is_file():
+    if "://" in run:
+        return run, ServingConfig(), run.rstrip("/").rsplit("/", 1)[-1]
+    path = Path(run)
+    if path.is_file():
         from pipeline.config import load_config
 
-        config = load_config(run)
-        return Path(config.destination), config.serving, config.name
-    if not run.is_dir():
+        config = load_config(path)
+        return config.destination, config.serving, config.serving.model_name or config.name
+    if not path.is_dir():
         raise ToldError(f"There is no {run}; give the folder of a run (such as runs/NAME), a configuration or a model")
-    if (run / "serving").is_dir():
-        return run / "serving", ServingConfig(), run.absolute().name
-    if (run / "metadata.db").exists():
+    if (path / "serving").is_dir():
+        return str(path / "serving"), ServingConfig(), path.absolute().name
+    if (path / "metadata.db").exists():
         raise ToldError(
             f"{run} has pushed no model yet: run its pipeline until the model is blessed "
             "(or give its configuration, if that has a pusher.destination)"
         )
-    path = run.absolute()
-    while path.name.isdigit() or path.name == "serving":
-        path = path.parent
-    return run, ServingConfig(), path.name or "model"
+    named = path.absolute()
+    while named.name.isdigit() or named.name == "serving":
+        named = named.parent
+    return run, ServingConfig(), named.name or "model"
 
 
 @click.command()

@@ -18,6 +18,7 @@ class Store:
     """Reads and writes objects by their URIs, s3://BUCKET/KEY."""
 
     def __init__(self, endpoint: str):
+        self.endpoint = endpoint
         self._client = httpx.Client(base_url=endpoint, timeout=60, trust_env=False)
 
     def make_bucket(self, bucket: str) -> None:
@@ -68,6 +69,8 @@ def running_store(weed: str, folder: Path) -> Iterator[Store]:
     command += [f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}"]
     command += [f"-master.port.grpc={ports[0]}", f"-volume.port.grpc={ports[1]}", f"-filer.port.grpc={ports[2]}"]
     command += [f"-s3.port.grpc={ports[3]}", "-master.volumeSizeLimitMB=256", "-volume.max=50"]
+    # Servers nobody asked for, on fixed ports: a second store on this machine would not start.
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "weed.log").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder)

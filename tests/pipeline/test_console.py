@@ -185,8 +185,8 @@ def test_init_shows_what_it_found(here: Path) -> None:
 
 def test_serve_takes_a_configuration(here: Path) -> None:
     Path("flowers.yaml").write_text(MINIMAL + "serving: {rest_port: 9}\npusher: {destination: /models/flowers}\n")
-    destination, settings, name = serving.served(Path("flowers.yaml"))
-    assert (destination, settings.rest_port, name) == (Path("/models/flowers"), 9, "flowers")
+    destination, settings, name = serving.served("flowers.yaml")
+    assert (destination, settings.rest_port, name) == ("/models/flowers", 9, "flowers")
 
 
 @pytest.mark.parametrize(
@@ -201,14 +201,14 @@ def test_serve_takes_a_configuration(here: Path) -> None:
 def test_serve_finds_the_model(here: Path, argument: str, destination: str, name: str) -> None:
     Path("runs/roses/serving/2").mkdir(parents=True)
     Path("models/tulips").mkdir(parents=True)
-    found = serving.served(Path(argument))
-    assert (found[0], found[2]) == (Path(destination), name)
+    found = serving.served(argument)
+    assert (found[0], found[2]) == (destination, name)
 
 
 def test_serve_of_the_current_folder(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("runs/roses/serving").mkdir(parents=True)
     monkeypatch.chdir("runs/roses")
-    assert serving.served(Path("."))[2] == "roses"
+    assert serving.served(".")[2] == "roses"
 
 
 def test_serve_without_a_model_is_a_sentence(here: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from serving import versions
+from serving.destination import folder as folders
 from serving.versions import PublishError, publish, read_manifest, served_version
 
 SOURCE = Path(__file__).parents[2]
@@ -23,11 +24,14 @@ for identity in identities:
     manifest = publish(model, destination, model=identity, champion=None, pipeline="p", run="r", metrics={})
     print(manifest.version, manifest.model)
 """
-STALL_IN_COPY = "import time, serving.versions as v\nv._copy_file = lambda s, t: (t.touch(), time.sleep(60))\n"
+STALL_IN_COPY = (
+    "import time, serving.destination.folder as f\nf._copy_file = lambda s, t: (t.touch(), time.sleep(60))\n"
+)
 LINGER_IN_LOCK = """
-import time, serving.versions as v
-take = v._next_version
-v._next_version = lambda *a: (take(*a), time.sleep(0.1))[0]
+import time
+from serving.destination.folder import Folder
+take = Folder._take_number
+Folder._take_number = lambda *a: (take(*a), time.sleep(0.1))[0]
 """
 
 
@@ -171,7 +175,7 @@ def test_a_full_disk_leaves_nothing_behind(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch, pytest.raises(PublishError, match=r"is full: the model .* needs 0\.3 MB"):
-        patch.setattr(versions, step, full)
+        patch.setattr(folders, step, full)
         push(model, destination)
     assert versions.versions(destination) == leftovers(destination) == []
     assert push(model, destination).version == 1
@@ -187,8 +191,8 @@ def test_a_destination_that_is_no_folder_is_refused(model: Path, tmp_path: Path)
     (tmp_path / "file").touch()
     with pytest.raises(PublishError, match=r"could not be pushed to .*/file/served: Not a directory"):
         push(model, tmp_path / "file" / "served")
-    with pytest.raises(PublishError, match="gs://bucket/served is not a folder of this machine; mount the storage"):
-        push(model, "gs://bucket/served")  # type: ignore[arg-type]
+    with pytest.raises(PublishError, match="ftp://host/served is not a folder, s3://BUCKET/PREFIX or gs://"):
+        push(model, "ftp://host/served")  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
