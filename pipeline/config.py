@@ -15,6 +15,7 @@ from components.image_example_gen.config import DataConfig
 from components.pusher.config import PusherConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from serving.config import ServingConfig
+from trainer_module.augmentation_config import AugmentationConfig
 from trainer_module.config import TrainerConfig
 from trainer_module.model_config import ModelConfig
 from trainer_module.tuner_config import TunerConfig
@@ -49,6 +50,8 @@ class PipelineConfig:
     """From encoded image to model input."""
     model: ModelConfig = Field(default_factory=ModelConfig)
     """The network."""
+    augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
+    """Random changes of the training images."""
     tuner: TunerConfig = Field(default_factory=TunerConfig)
     """Hyperparameter search."""
     trainer: TrainerConfig = Field(default_factory=TrainerConfig)

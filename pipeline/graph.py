@@ -4,7 +4,7 @@ import json
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tfx.components import ExampleValidator, SchemaGen, StatisticsGen, Trainer, Transform, Tuner
+from tfx.components import ExampleValidator, SchemaGen, StatisticsGen, Trainer, Transform
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -19,9 +19,15 @@ from components.evaluator.eval_config import build_eval_config
 from components.image_example_gen.component import ImageExampleGen
 from components.pusher.component import Pusher
 from components.report.component import Report
+from components.tuner.component import Tuner
 from pipeline.config import PipelineConfig
 from transform import features
 from transform.config import to_json
+
+TRAINING = ("model", "augmentation", "trainer")
+"""Sections of the settings that a training depends on; `run_fn` and `tuner_fn` are given them."""
+SET_BY_TRIALS = ("epochs", "patience", "monitor", "min_improvement", "restore_best", "schedule", "checkpoints")
+"""Settings of `trainer` that have no influence on a search."""
 
 
 def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> Pipeline:
@@ -32,7 +38,7 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
       cluster_root: where a cluster that has its own metadata store keeps the artifacts; None keeps artifacts and
         metadata in the pipeline's folder.
     """
-    custom_config = {name: to_json(getattr(config, name)) for name in ("transform", "model", "trainer", "tuner")}
+    custom_config = {name: to_json(getattr(config, name)) for name in ("transform", *TRAINING, "tuner")}
 
     example_gen = ImageExampleGen(config.data)
     statistics_gen = StatisticsGen(example_gen.outputs["examples"], stats_options=statistics_options())
@@ -55,7 +61,7 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         "examples": transform.outputs["transformed_examples"],
         "transform_graph": transform.outputs["transform_graph"],
     }
-    search = hyperparameter_source(config, data, only(custom_config, "transform", "model", "tuner"))
+    search = hyperparameter_source(config, data, for_trials(only(custom_config, "transform", *TRAINING, "tuner")))
     trainer = Trainer(
         run_fn="trainer_module.trainer.run_fn",
         **data,
@@ -63,7 +69,7 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         hyperparameters=search[0].outputs[search[1]] if search else None,
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
-        custom_config=only(custom_config, "transform", "model", "trainer"),
+        custom_config=only(custom_config, "transform", *TRAINING),
     )
     champion = Champion(trainer.outputs["model"], config.destination)
     evaluator = Evaluator(
@@ -131,6 +137,12 @@ def hyperparameter_source(config: PipelineConfig, data: dict, custom_config: dic
 def only(custom_config: dict, *names: str) -> dict:
     """The parts of the settings that a component depends on: a change elsewhere leaves it cached."""
     return {name: custom_config[name] for name in names}
+
+
+def for_trials(custom_config: dict) -> dict:
+    """Without what a trial sets by itself: a longer training is no reason to search again."""
+    trainer = {name: value for name, value in custom_config["trainer"].items() if name not in SET_BY_TRIALS}
+    return custom_config | {"trainer": trainer}
 
 
 def statistics_options() -> tfdv.StatsOptions:

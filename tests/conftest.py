@@ -41,7 +41,7 @@ def configure(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             "tuner": {
                 "trials": 2,
                 "epochs": 2,
-                "search": {"learning_rate": [0.01, 0.003], "dropout": [], "batch_size": [32], "optimizer": ["adam"]},
+                "search": {"trainer": {"learning_rate": [0.01, 0.003], "batch_size": [32]}},
             },
             "trainer": {"epochs": 10, "batch_size": 32},
             "evaluator": {"min_accuracy": 0.9},

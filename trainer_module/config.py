@@ -49,10 +49,6 @@ class TrainerConfig(OptimizationConfig):
     """End with the weights of the best epoch, not with the last ones; only with patience."""
     feeder: Literal["auto", "memory", "disk"] = "auto"
     """Keep the pixels in memory, in a file read at random, or decide by the memory that is free."""
-    flip: bool = False
-    """Mirror half of the training images left to right; only where the mirror image is the same class."""
-    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Move training images at random by up to this share of their size."""
     strategy: StrategyName = "auto"
     """The tf.distribute strategy; auto takes every GPU there is, or TF_CONFIG's workers."""
     mixed_precision: bool = False

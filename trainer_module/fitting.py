@@ -6,23 +6,25 @@ import os
 import tensorflow as tf
 
 from trainer_module import feeding
+from trainer_module.augmentation import augmentation
 from trainer_module.callbacks import build_callbacks
 from trainer_module.checkpoints import Checkpoints, StartAt, TrainingState
 from trainer_module.config import TrainerConfig
 from trainer_module.data import Split
 from trainer_module.history import History
+from trainer_module.settings import TrainingSettings
 
 log = logging.getLogger("tfx_vision.training")
 
 
 def fit(
-    model: tf.keras.Model, config: TrainerConfig, train: Split, evaluation: Split, *, folder: str, log_dir: str
+    model: tf.keras.Model, settings: TrainingSettings, train: Split, evaluation: Split, *, folder: str, log_dir: str
 ) -> History:
     """Trains, from the last checkpoint if there is one; the model ends with the weights that are to be kept.
 
     Args:
       model: compiled.
-      config: the settings.
+      settings: of the training.
       train: what to train on.
       evaluation: what to watch.
       folder: of this training's checkpoints, and of no other training's.
@@ -34,6 +36,7 @@ def fit(
     Raises:
       ValueError: the loss was NaN in the first epoch. After a later one the weights of the best epoch are kept.
     """
+    config = settings.trainer
     with model.distribute_strategy.scope():
         state = TrainingState(model, folder, config.checkpoints.keep)
         resumed = state.restore()
@@ -41,13 +44,14 @@ def fit(
     if resumed:
         log.info("continuing after %d epochs and %d steps", progress.epoch, progress.batch)
     if not progress.finished:
-        run(state, config, train, evaluation, os.path.join(log_dir, "tensorboard"))
+        run(state, settings, train, evaluation, os.path.join(log_dir, "tensorboard"))
         finish(state, config)
     return progress.history
 
 
-def run(state: TrainingState, config: TrainerConfig, train: Split, evaluation: Split, log_dir: str) -> None:
+def run(state: TrainingState, settings: TrainingSettings, train: Split, evaluation: Split, log_dir: str) -> None:
     """Keras's `fit` from the state's position on."""
+    config = settings.trainer
     model, progress, steps = state.model, state.progress, feeding.steps_per_epoch(train, config)
     batches = feeding.feed(
         train,
@@ -56,6 +60,7 @@ def run(state: TrainingState, config: TrainerConfig, train: Split, evaluation: S
         seed=config.seed,
         stratified=config.stratified,
         first_step=progress.epoch * steps + progress.batch,
+        augment=augmentation(settings.augmentation, config.seed),
     )
     saving = Checkpoints(state, config.checkpoints, steps)
     model._training_state = StartAt(progress)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from trainer_module.config import TrainerConfig
 from trainer_module.model_config import ModelConfig
 from transform.config import TransformConfig
 
@@ -12,13 +11,12 @@ Moments = tuple[Sequence[float], Sequence[float]]
 
 
 def build_model(
-    model: ModelConfig, trainer: TrainerConfig, transform: TransformConfig, classes: int, moments: Moments | None = None
+    model: ModelConfig, transform: TransformConfig, classes: int, moments: Moments | None = None
 ) -> tf.keras.Model:
-    """Pixels → probabilities, uncompiled; normalization and augmentation are its first layers.
+    """Pixels → probabilities, uncompiled; normalization is its first layer.
 
     Args:
       model: the network's settings.
-      trainer: the augmentation's settings.
       transform: the input's shape and normalization.
       classes: number of classes.
       moments: mean and deviation per channel, for `normalization: standardize`.
@@ -32,8 +30,6 @@ def build_model(
     layers = tf.keras.layers
     pixels = layers.Input((transform.height, transform.width, transform.channels), dtype=tf.uint8, name="pixels")
     x = normalization(transform, moments)(pixels)
-    for layer in augmentation(trainer):
-        x = layer(x)
     x = convnet(x, model) if model.architecture == "convnet" else application(x, model)
     if model.hidden_units:
         x = layers.Dense(model.hidden_units, activation="relu", kernel_initializer="he_normal", name="hidden")(x)
@@ -57,17 +53,6 @@ def normalization(transform: TransformConfig, moments: Moments | None) -> tf.ker
             mean=list(mean), variance=[max(d, 1e-3) ** 2 for d in deviation], name="standardize"
         )
     return layers.Rescaling(1.0, name="cast")
-
-
-def augmentation(trainer: TrainerConfig) -> list[tf.keras.layers.Layer]:
-    """Layers that change images while training and pass them on unchanged otherwise."""
-    layers = tf.keras.layers
-    chosen = []
-    if trainer.flip:
-        chosen.append(layers.RandomFlip("horizontal", seed=trainer.seed))
-    if trainer.shift:
-        chosen.append(layers.RandomTranslation(trainer.shift, trainer.shift, fill_mode="constant", seed=trainer.seed))
-    return chosen
 
 
 def convnet(x: tf.Tensor, model: ModelConfig) -> tf.Tensor:

@@ -22,6 +22,7 @@ from components.evaluator.verdict import read_verdict
 from components.report import records
 from components.report.contents import Artifact, Contents, Outcome, Sizes, SplitContents, natural
 from components.report.page import PAGE, render
+from trainer_module.tuner_config import TRIALS
 from transform import features
 
 log = logging.getLogger("tfx_vision.Report")
@@ -111,7 +112,7 @@ def gather(
         training=read_json(os.path.join(model_run, "training.json")),
         parameters=predictions.parameters,
         hyperparameters=read_only_json(inputs.get("hyperparameters"), {}).get("values", {}),
-        trials=read_only_json(inputs.get("tuner_results"), []),
+        trials=read_trials(inputs.get("tuner_results")),
         confusion=predictions.confusion(),
         mistakes=predictions.mistakes(MISTAKE_SIDE),
         lineage=[
@@ -207,6 +208,11 @@ def read_only_json(artifacts: list[types.Artifact] | None, default: Any) -> Any:
     if not artifacts:
         return default
     return read_json(io_utils.get_only_uri_in_dir(artifact_utils.get_single_uri(artifacts)))
+
+
+def read_trials(results: list[types.Artifact] | None) -> Any:
+    """The Tuner's table of trials, best first; [] when no search ran."""
+    return read_json(os.path.join(artifact_utils.get_single_uri(results), TRIALS)) if results else []
 
 
 def read_json(path: str) -> Any:

@@ -179,7 +179,7 @@ class Contents:
     hyperparameters: Mapping[str, Any]
     """The values that a search found best, {} without one."""
     trials: Sequence[Mapping[str, Any]]
-    """trial_id, score (eval accuracy) and values of each trial, best first; [] when no search ran."""
+    """trial_id, epochs, values by key path and metrics of each trial, best first; [] when no search ran."""
     confusion: Confusion
     mistakes: Sequence[Mistake]
     """Most confident first."""

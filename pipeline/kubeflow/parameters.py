@@ -49,8 +49,17 @@ def places(task: str, properties: Mapping[str, Any]) -> Iterator[tuple[str, str]
             held = SETTINGS_IN.get((task, property_name))
             if held == section:
                 yield name, f"{property_name}:{key}"
-            elif held is None and section in json.loads(properties[property_name]):
+            elif held is None and _holds(json.loads(properties[property_name]), setting):
                 yield name, f"{property_name}:{setting}"
+
+
+def _holds(settings: Any, path: str) -> bool:
+    """Whether there is something at a key path."""
+    for key in path.split("."):
+        if not isinstance(settings, dict) or key not in settings:
+            return False
+        settings = settings[key]
+    return True
 
 
 def apply(arguments: Iterable[str], properties: MutableMapping[str, Any]) -> None:

@@ -79,6 +79,12 @@ def confusion(classes: list[str], seed: int = 0) -> Confusion:
     return Confusion(classes=classes, counts=counts)
 
 
+def trial(name: str, accuracy: float, values: dict[str, Any]) -> dict[str, Any]:
+    """A row of the Tuner's table."""
+    metrics = {f"val_{metric}": accuracy for metric in ("accuracy", "precision", "recall", "f1", "loss")}
+    return {"trial_id": name, "epochs": 1, "values": values, "metrics": metrics | {"rate_of_change": None}}
+
+
 def contents(classes: list[str] | None = None, **other: Any) -> Contents:
     """A run with everything: two models, a search, images of several sizes."""
     classes = classes or ["ant", "bee", HOSTILE]
@@ -137,14 +143,14 @@ def contents(classes: list[str] | None = None, **other: Any) -> Contents:
                 "optimizer": "adam",
                 "learning_rate": 0.001,
                 "schedule": "cosine",
-                "flip": False,
             },
+            "augmentation": {"flip": "horizontal"},
         },
         "parameters": 123456,
-        "hyperparameters": {"learning_rate": 0.001},
+        "hyperparameters": {"trainer.learning_rate": 0.001},
         "trials": [
-            {"trial_id": "1", "score": 0.81, "learning_rate": 0.001, "optimizer": "adam"},
-            {"trial_id": "0", "score": 0.78, "learning_rate": 0.01, "optimizer": "rmsprop"},
+            trial("1", 0.81, {"trainer.learning_rate": 0.001, "trainer.optimizer": "adam"}),
+            trial("0", 0.78, {"trainer.learning_rate": 0.01, "trainer.optimizer": "rmsprop"}),
         ],
         "confusion": matrix,
         "mistakes": [

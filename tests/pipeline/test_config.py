@@ -40,7 +40,19 @@ def test_defaults_fill_what_is_not_given(file: Path) -> None:
     [
         (MINIMAL + "trainer: {epocs: 3}", "trainer.epocs: unknown key; did you mean epochs?"),
         (MINIMAL + "trainr: {}", "trainr: unknown key; did you mean trainer?"),
-        (MINIMAL + "tuner: {search: {droput: []}}", "tuner.search.droput: unknown key; did you mean dropout?"),
+        (MINIMAL + "tuner: {search: {modle: {}}}", "tuner.search.modle: unknown key; did you mean model?"),
+        (
+            MINIMAL + "tuner: {search: {model: {droput: [0.1]}}}",
+            "tuner.search: model.droput is no setting; did you mean dropout?",
+        ),
+        (
+            MINIMAL + "tuner: {search: {trainer: {learning_rate: {low: 0.1, high: 7}}}}",
+            "tuner.search: trainer.learning_rate: 7.0 is refused: input should be less than or equal to 1",
+        ),
+        (
+            MINIMAL + "tuner: {search: {trainer: {learning_rate: {low: 0, high: 1, scale: log}}}}",
+            "low, 0, must be above 0 on a logarithmic scale",
+        ),
         (MINIMAL + "pusher: {xyzzy: 1}", "pusher.xyzzy: unknown key; known here: destination"),
         (MINIMAL + "transform: {height: 0}", "transform.height: 0 is refused"),
         (MINIMAL + "transform: {channels: 2}", "transform.channels: 2 is refused: input should be 1 or 3"),
@@ -87,9 +99,10 @@ def test_a_file_of_bytes_is_not_yaml(file: Path) -> None:
 
 
 def test_set_replaces_and_adds(file: Path) -> None:
-    config = load_config(file, ["trainer.epochs=3", "tuner.search.dropout=[0.1]", "name=tulips", "data.test_path=null"])
+    overrides = ["trainer.epochs=3", "tuner.search.model.dropout=[0.1]", "name=tulips", "data.test_path=null"]
+    config = load_config(file, overrides)
     assert config.trainer.epochs == 3
-    assert config.tuner.search.dropout == [0.1]
+    assert config.tuner.search.model == {"dropout": [0.1]}
     assert config.name == "tulips"
     assert config.data.test_path is None
 

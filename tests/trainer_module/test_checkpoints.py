@@ -10,8 +10,10 @@ import pytest
 import tensorflow as tf
 
 from trainer_module import fitting
+from trainer_module.augmentation_config import AugmentationConfig
 from trainer_module.config import TrainerConfig
 from trainer_module.model_config import ModelConfig
+from trainer_module.settings import TrainingSettings
 from trainer_module.trainer import compiled_model, make_reproducible
 
 STEPS = 5
@@ -29,7 +31,11 @@ def train(split: Any, folder: Path, *, interrupt: Callable[[int, int], None] | N
     config = TrainerConfig(**{"epochs": 3, "batch_size": 10, "learning_rate": 0.01, "patience": 0} | settings)
     tf.keras.backend.clear_session()
     make_reproducible(config.seed)
-    model = compiled_model(ModelConfig(filters=[4], hidden_units=8), config, split)
+    network = ModelConfig(filters=[4], hidden_units=8)
+    everything = TrainingSettings(
+        model=network, trainer=config, augmentation=AugmentationConfig(rotation=20, noise=0.1, mixup=0.2)
+    )
+    model = compiled_model(everything, split)
     build = fitting.build_callbacks
     if interrupt:
         position = {"epoch": 0}
@@ -39,7 +45,7 @@ def train(split: Any, folder: Path, *, interrupt: Callable[[int, int], None] | N
         )
         fitting.build_callbacks = lambda *args, **more: [*build(*args, **more), watch]
     try:
-        history = fitting.fit(model, config, split, split, folder=str(folder), log_dir=str(folder / "logs"))
+        history = fitting.fit(model, everything, split, split, folder=str(folder), log_dir=str(folder / "logs"))
     finally:
         fitting.build_callbacks = build
     return model.get_weights(), history

@@ -4,7 +4,6 @@ import pytest
 import tensorflow as tf
 
 from trainer_module import models
-from trainer_module.config import TrainerConfig
 from trainer_module.model_config import APPLICATIONS, ModelConfig
 from transform.config import TransformConfig
 
@@ -21,7 +20,7 @@ def test_normalization_is_the_first_layer_and_reaches_its_range(normalization):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_model_maps_pixels_to_probabilities(architecture, channels):
     transform = TransformConfig(height=32, width=32, channels=channels)
-    model = models.build_model(ModelConfig(architecture=architecture), TrainerConfig(), transform, 3)
+    model = models.build_model(ModelConfig(architecture=architecture), transform, 3)
     probabilities = model(tf.zeros([2, 32, 32, channels], tf.uint8))
     assert probabilities.shape == (2, 3)
     assert tf.reduce_sum(probabilities, axis=1).numpy() == pytest.approx(1, abs=1e-5)
@@ -38,12 +37,4 @@ def test_known_architectures_are_those_of_keras():
 
 def test_too_many_groups_for_the_image_are_refused():
     with pytest.raises(ValueError, match=r"model\.filters has 6 groups"):
-        models.build_model(ModelConfig(filters=[8] * 6), TrainerConfig(), TransformConfig(height=6, width=5), 3)
-
-
-def test_augmentation_changes_training_images_only():
-    config = TrainerConfig(flip=True, shift=0.3)
-    image = tf.random.uniform([4, 16, 16, 3], seed=1)
-    for layer in models.augmentation(config):
-        assert (layer(image, training=False).numpy() == image.numpy()).all()
-        assert (layer(image, training=True).numpy() != image.numpy()).any()
+        models.build_model(ModelConfig(filters=[8] * 6), TransformConfig(height=6, width=5), 3)

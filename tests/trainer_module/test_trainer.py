@@ -6,35 +6,38 @@ import pytest
 from trainer_module.config import TrainerConfig
 from trainer_module.fitting import fit
 from trainer_module.model_config import ModelConfig
-from trainer_module.trainer import compiled_model, make_reproducible, with_hyperparameters
+from trainer_module.settings import TrainingSettings
+from trainer_module.trainer import compiled_model, make_reproducible
 
 
 def test_hyperparameters_replace_their_own_settings_and_no_others():
-    model, trainer = with_hyperparameters(
-        ModelConfig(dropout=0.1),
-        TrainerConfig(epochs=3),
-        {"dropout": 0.5, "learning_rate": 0.01, "optimizer": "adagrad"},
+    settings = TrainingSettings(model=ModelConfig(dropout=0.1), trainer=TrainerConfig(epochs=3)).with_values(
+        {"model.dropout": 0.5, "trainer.learning_rate": 0.01, "trainer.optimizer": "adagrad"}
     )
+    model, trainer = settings.model, settings.trainer
     assert (model.dropout, trainer.learning_rate, trainer.optimizer, trainer.epochs) == (0.5, 0.01, "adagrad", 3)
 
 
 def test_hyperparameters_out_of_range_are_refused():
     with pytest.raises(ValueError, match="learning_rate"):
-        with_hyperparameters(ModelConfig(), TrainerConfig(), {"learning_rate": 7.0})
+        TrainingSettings().with_values({"trainer.learning_rate": 7.0})
 
 
 def test_training_learns(split, tmp_path):
     config = TrainerConfig(epochs=3, batch_size=10, learning_rate=0.01, patience=0)
     make_reproducible(config.seed)
-    model = compiled_model(ModelConfig(filters=[4], hidden_units=8, dropout=0), config, split)
-    history = fit(model, config, split, split, folder=str(tmp_path / "checkpoints"), log_dir=str(tmp_path))
+    settings = TrainingSettings(model=ModelConfig(filters=[4], hidden_units=8, dropout=0), trainer=config)
+    model = compiled_model(settings, split)
+    history = fit(model, settings, split, split, folder=str(tmp_path / "checkpoints"), log_dir=str(tmp_path))
     assert history["loss"][-1] < history["loss"][0]
     assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
 
 
 def test_diverging_training_stops_with_the_setting_to_change(split, tmp_path):
     config = TrainerConfig(epochs=5, batch_size=10, learning_rate=1.0, optimizer="sgd", patience=0)
-    model = compiled_model(ModelConfig(filters=[4], hidden_units=8, batch_normalization=False), config, split)
+    network = ModelConfig(filters=[4], hidden_units=8, batch_normalization=False)
+    settings = TrainingSettings(model=network, trainer=config)
+    model = compiled_model(settings, split)
     model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
     with pytest.raises(ValueError, match=r"NaN.*trainer\.learning_rate"):
-        fit(model, config, split, split, folder=str(tmp_path / "checkpoints"), log_dir=str(tmp_path))
+        fit(model, settings, split, split, folder=str(tmp_path / "checkpoints"), log_dir=str(tmp_path))

@@ -8,5 +8,5 @@ TITLE = "Search"
 
 
 def view(contents: Contents) -> dict[str, Any]:
-    """Everything is in the contents."""
-    return {}
+    """The settings that were searched, by key path."""
+    return {"names": list(contents.trials[0]["values"]) if contents.trials else []}

@@ -1,0 +1,181 @@
+"""Short trainings for a search, each remembered on disk so that a search that was killed loses none."""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer_module import data, feeding, trainer
+from trainer_module.augmentation import augmentation
+from trainer_module.callbacks import Progress
+from trainer_module.settings import TrainingSettings
+from trainer_module.tuner_config import TunerConfig
+
+log = logging.getLogger("tfx_vision.tuning")
+
+Metrics = dict[str, float]
+"""val_accuracy, val_precision, val_recall, val_f1 (means over the classes), val_loss, rate_of_change, seconds."""
+
+EVALUATION_BATCH = 256
+
+
+class Journal:
+    """Finished trials by what they depend on: the same values under the same settings are trained once."""
+
+    def __init__(self, folder: str, depends_on: Mapping[str, Any]):
+        self._folder = Path(folder)
+        self._depends_on = depends_on
+
+    def _path(self, values: Mapping[str, Any], suffix: str) -> Path:
+        identity = json.dumps([self._depends_on, values], sort_keys=True)
+        return self._folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}{suffix}"
+
+    def find(self, values: Mapping[str, Any]) -> Metrics | None:
+        """What the trial with these values came to, None when it has not finished."""
+        path = self._path(values, ".json")
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def add(self, values: Mapping[str, Any], metrics: Metrics) -> None:
+        """Remembers a trial, whole or not at all."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(values, ".json")
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(json.dumps(metrics))
+        partial.replace(path)
+
+    def weights(self, values: Mapping[str, Any]) -> str:
+        """Where the weights of a trial are kept that may be trained further."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return str(self._path(values, ".weights.h5"))
+
+
+def short_training(
+    settings: TrainingSettings,
+    config: TunerConfig,
+    train: data.Split,
+    evaluation: data.Split,
+    *,
+    epochs: int,
+    label: str,
+    start: tuple[str, int] | None = None,
+    save_weights: str | None = None,
+) -> Metrics:
+    """Trains and measures on the evaluation split when it ends.
+
+    Args:
+      settings: of the training, the trial's values in place.
+      config: of the search.
+      train: the split to train on.
+      evaluation: the split to measure on.
+      epochs: number of the last epoch.
+      label: names the trial in the log.
+      start: weights to go on from and the epochs they have behind them.
+      save_weights: where to keep the weights for going on later.
+    """
+    model = _fresh_model(settings, config, train)
+    first = 0
+    if start and os.path.exists(start[0]):
+        model.load_weights(start[0])
+        first = start[1]
+    own = settings.trainer
+    steps = config.steps_per_epoch or feeding.steps_per_epoch(train, own)
+    batches = feeding.feed(
+        train,
+        own.batch_size,
+        feeder=own.feeder,
+        seed=own.seed,
+        stratified=own.stratified,
+        first_step=first * steps,
+        augment=augmentation(settings.augmentation, own.seed),
+    )
+    watched = feeding.feed(evaluation, EVALUATION_BATCH, feeder=own.feeder)
+    metrics = _fit(model, batches, watched, (first, epochs, steps), label)
+    if save_weights:
+        model.save_weights(save_weights)
+    return metrics
+
+
+def cross_validation(
+    settings: TrainingSettings, config: TunerConfig, train: data.Split, *, epochs: int, label: str
+) -> Metrics:
+    """The mean over stratified folds of the training split, each held out once; for sets that fit into memory."""
+    from sklearn.model_selection import StratifiedKFold
+
+    read = list(feeding.feed(train, 1024, feeder="memory").as_numpy_iterator())
+    pixels, labels = (np.concatenate(part) for part in zip(*read, strict=True))
+    augment = augmentation(settings.augmentation, settings.trainer.seed)
+    folds = StratifiedKFold(config.folds, shuffle=True, random_state=config.seed)
+    results = []
+    for number, (kept, held_out) in enumerate(folds.split(pixels, labels.argmax(axis=1)), 1):
+        model = _fresh_model(settings, config, train)
+        size = settings.trainer.batch_size
+        shuffled = _images(pixels[kept], labels[kept]).shuffle(len(kept), seed=settings.trainer.seed).repeat()
+        batches = shuffled.batch(size)
+        if augment:
+            numbered = batches.enumerate()
+            batches = numbered.map(lambda step, batch: augment(step, *batch))
+        steps = config.steps_per_epoch or max(len(kept) // size, 1)
+        evaluation = _images(pixels[held_out], labels[held_out]).batch(EVALUATION_BATCH)
+        results.append(_fit(model, batches, evaluation, (0, epochs, steps), f"{label}, fold {number}"))
+    means = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
+    return means | {"seconds": sum(result["seconds"] for result in results)}
+
+
+def _images(pixels: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
+    return tf.data.Dataset.from_tensor_slices((pixels, labels))
+
+
+def _fresh_model(settings: TrainingSettings, config: TunerConfig, train: data.Split) -> tf.keras.Model:
+    tf.keras.backend.clear_session()
+    tf.keras.utils.set_random_seed(config.seed)
+    return trainer.compiled_model(settings, train)
+
+
+def _fit(
+    model: tf.keras.Model,
+    batches: tf.data.Dataset,
+    evaluation: tf.data.Dataset,
+    schedule: tuple[int, int, int],
+    label: str,
+) -> Metrics:
+    first, epochs, steps = schedule
+    began = time.monotonic()
+    history = model.fit(
+        batches.prefetch(tf.data.AUTOTUNE),
+        validation_data=evaluation,
+        initial_epoch=first,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        callbacks=[Progress(epochs=epochs, steps=steps, label=label), tf.keras.callbacks.TerminateOnNaN()],
+        verbose=0,
+    ).history
+    metrics = measure(model, evaluation) | {"val_loss": history["val_loss"][-1]}
+    losses = history["val_loss"]
+    metrics["rate_of_change"] = (losses[-1] - losses[0]) / (len(losses) - 1) if len(losses) > 1 else math.nan
+    return metrics | {"seconds": time.monotonic() - began}
+
+
+def measure(model: tf.keras.Model, evaluation: tf.data.Dataset) -> Metrics:
+    """Accuracy, and precision, recall and F1 averaged over the classes, as scikit-learn defines them."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    labels, predicted = [], []
+    for pixels, one_hot in evaluation:
+        labels.append(one_hot.numpy().argmax(axis=1))
+        predicted.append(model.predict_on_batch(pixels).argmax(axis=1))
+    true, given = np.concatenate(labels), np.concatenate(predicted)
+    precision, recall, f1, _ = precision_recall_fscore_support(true, given, average="macro", zero_division=0)
+    return {
+        "val_accuracy": float((true == given).mean()),
+        "val_precision": float(precision),
+        "val_recall": float(recall),
+        "val_f1": float(f1),
+    }
