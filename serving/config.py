@@ -2,11 +2,21 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from transform.config import settings
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+@settings
+class BatchingConfig:
+    """Requests that are run together."""
+
+    max_batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+    """Pictures in a batch; 1 turns batching off."""
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """Batches that run at once in the development server."""
 
 
 @settings
@@ -21,5 +31,21 @@ class ServingConfig:
     """Port of the gRPC API; 0 takes a free one."""
     model_name: Annotated[str, Field(pattern=r"^[^/:\s]+$")] | None = None
     """The model's name in URLs and requests; by default the pipeline's."""
+    loaded_versions: Annotated[int, Field(ge=1, le=16)] = 1
+    """How many of the highest versions are in memory, besides those that a label stands for."""
+    batching: BatchingConfig = Field(default_factory=BatchingConfig)
+    """Requests that are run together."""
     max_body_bytes: Annotated[int, Field(ge=1024, le=2**31 - 1)] = 64 * 2**20
     """Largest request the development server takes, in bytes; base64 makes an image a third larger."""
+    client_timeout: Annotated[float, Field(gt=0, le=3600)] = 30.0
+    """Seconds a client has to send its request to the development server."""
+    log_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the requests that the development server logs, with their answers, for `tfx-vision data skew`."""
+    log_folder: Annotated[str, Field(min_length=1)] | None = None
+    """Where to: TFRecords of PredictionLog; needed where log_share is not 0."""
+
+    @model_validator(mode="after")
+    def _a_log_has_a_place(self) -> "ServingConfig":
+        if self.log_share and not self.log_folder:
+            raise ValueError("serving.log_share needs serving.log_folder; give a folder, such as runs/NAME/requests")
+        return self

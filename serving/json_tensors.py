@@ -7,6 +7,7 @@ A request's tensors come by row, `{"instances": [...]}`, answered with `{"predic
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal
@@ -14,9 +15,19 @@ from typing import Any, Literal
 import numpy as np
 
 from serving.errors import RequestError, invalid
+from serving.json_writer import Writer, decimals, quote, quote_base64, quote_bytes, show
 
 Layout = Literal["row", "column"]
 
+_PARSE_ERRORS = {
+    "Expecting property name": "Missing a name for object member.",
+    "Illegal trailing comma": "Missing a name for object member.",
+    "Expecting ':' delimiter": "Missing a colon after a name of object member.",
+    "Unterminated string": "Missing a closing quotation mark in string.",
+    "Invalid \\escape": "Invalid escape character in string.",
+    "Invalid \\uXXXX escape": "Incorrect hex digit after \\u escape in string.",
+    "Invalid control character": "Invalid encoding in string.",
+}
 _NAMES = {"float32": "float", "float64": "double", "float16": "half"}
 _FLOATS = ("float32", "float64")
 _INTEGERS = ("int8", "uint8", "int16", "int32", "uint32", "int64", "uint64")
@@ -29,18 +40,22 @@ def parse(body: bytes) -> dict[str, Any]:
       RequestError: INVALID_ARGUMENT.
     """
     try:
-        text = body.decode("utf-8-sig").lstrip()
-        if not text:
+        if not body:
             raise invalid("JSON Parse error: The document is empty")
-        document, _ = json.JSONDecoder().raw_decode(text)
+        text = body.decode("utf-8-sig")
+        start = len(text) - len(text.lstrip(" \t\r\n"))
+        if start == len(text):
+            raise invalid(f"JSON Parse error: The document is empty. at offset: {len(body)}")
+        document, _ = json.JSONDecoder().raw_decode(text, start)
     except json.JSONDecodeError as error:
-        raise invalid(f"JSON Parse error: Invalid value. {error.msg} at offset: {error.pos}") from error
+        reason, offset = _parse_error(error), len(error.doc[: error.pos].encode(errors="replace"))
+        raise invalid(f"JSON Parse error: {reason} at offset: {offset}") from error
     except UnicodeDecodeError as error:
         raise invalid(f"JSON Parse error: The body is not UTF-8 at offset: {error.start}") from error
     except RecursionError as error:
         raise invalid("JSON Parse error: The document is nested too deeply") from error
     if not isinstance(document, dict):
-        raise invalid(f"JSON Value: {_show(document)} Is not object")
+        raise invalid(f"JSON Value: {show(document)} Is not object")
     return document
 
 
@@ -53,7 +68,7 @@ def signature_name(document: Mapping[str, Any]) -> str:
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid(
-            f"JSON Value: {_show(document)} not formatted correctly. 'signature_name' key must be a string value."
+            f"JSON Value: {show(document)} not formatted correctly. 'signature_name' key must be a string value."
         )
     return name
 
@@ -74,44 +89,39 @@ def read_inputs(document: Mapping[str, Any], dtypes: Mapping[str, str]) -> tuple
     by_row, by_column = "instances" in document, "inputs" in document
     if by_row and by_column:
         raise invalid(
-            f"JSON Value: {_show(document)} Not formatted correctly expecting only"
+            f"JSON Value: {show(document)} Not formatted correctly expecting only"
             " one of 'inputs' or 'instances' keys to exist "
         )
     if by_row:
         instances = document["instances"]
         if not isinstance(instances, list):
-            raise invalid(f"JSON Value: {_show(document)} Expecting 'instances' to be an list/array")
+            raise invalid(f"JSON Value: {show(document)} Expecting 'instances' to be an list/array")
         if not instances:
-            raise invalid(f"JSON Value: {_show(document)} No values in 'instances' array")
+            raise invalid(f"JSON Value: {show(document)} No values in 'instances' array")
         return _read_rows(instances, dtypes), "row"
     if by_column:
         return _read_columns(document["inputs"], dtypes), "column"
     raise invalid("Missing 'inputs' or 'instances' key")
 
 
-def write_outputs(outputs: Mapping[str, np.ndarray], layout: Layout) -> dict[str, Any]:
-    """The answer to a request, ready for `json.dumps`.
+def write_outputs(outputs: Mapping[str, np.ndarray], layout: Layout) -> bytes:
+    """The answer to a request.
 
     A single output goes without its name. Strings are text, except in outputs named `…_bytes`, which are base64.
 
     Raises:
       RequestError: INVALID_ARGUMENT; outputs that differ in their first dimension cannot be answered by row.
     """
+    writer = Writer()
+    writer.begin("{")
     if layout == "column":
-        values = {name: _write(name, array) for name, array in outputs.items()}
-        return {"outputs": values if len(values) > 1 else next(iter(values.values()))}
-    size = -1
-    for name, array in outputs.items():
-        if array.ndim == 0:
-            raise invalid(f"Tensor name: {name} has no shape information ")
-        if size not in (-1, len(array)):
-            raise invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {size}")
-        size = len(array)
-    columns = {name: _write(name, array) for name, array in outputs.items()}
-    if len(columns) == 1:
-        return {"predictions": next(iter(columns.values()))}
-    rows = zip(*columns.values(), strict=True)
-    return {"predictions": [dict(zip(columns, row, strict=True)) for row in rows]}
+        writer.raw('"outputs"')
+        _write_object(writer, {name: (array, _texts(name, array)) for name, array in outputs.items()})
+    else:
+        writer.raw('"predictions"')
+        _write_rows(writer, outputs)
+    writer.end()
+    return writer.text().encode("utf-8", "surrogateescape")
 
 
 def _read_rows(instances: list[Any], dtypes: Mapping[str, str]) -> dict[str, np.ndarray]:
@@ -138,7 +148,7 @@ def _read_rows(instances: list[Any], dtypes: Mapping[str, str]) -> dict[str, np.
                 ) from error
         if named and set(instance) != set(dtypes):
             raise invalid(
-                f"Failed to process element: {index} of 'instances' list. JSON object: {_show(instance)}"
+                f"Failed to process element: {index} of 'instances' list. JSON object: {show(instance)}"
                 f" keys must be equal to: {','.join(sorted(dtypes))}"
             )
     return {name: np.stack(arrays) for name, arrays in rows.items()}
@@ -190,7 +200,7 @@ def _flatten(value: Any, level: int, shape: list[int], dtype: str, flat: list[An
     if not isinstance(value, list):
         if level != len(shape):
             raise invalid(
-                f"JSON Value: {_show(value)} found at incorrect level: {level + 1}"
+                f"JSON Value: {show(value)} found at incorrect level: {level + 1}"
                 f" in the JSON DOM. Expected at level: {len(shape)}"
             )
         flat.append(_scalar(value, dtype))
@@ -226,13 +236,13 @@ def _scalar(value: Any, dtype: str) -> Any:
         if isinstance(value, int) and not isinstance(value, bool) and limits.min <= value <= limits.max:
             return value
     else:
-        raise RequestError("UNIMPLEMENTED", f"Conversion of JSON Value: {_show(value)} to type: {_name(dtype)}")
-    raise invalid(f"JSON Value: {_show(value)} Type: {_kind(value)} is not of expected type: {_name(dtype)}")
+        raise RequestError("UNIMPLEMENTED", f"Conversion of JSON Value: {show(value)} to type: {_name(dtype)}")
+    raise invalid(f"JSON Value: {show(value)} Type: {_kind(value)} is not of expected type: {_name(dtype)}")
 
 
 def _decode(value: dict[str, Any]) -> bytes:
     if not _is_base64(value):
-        raise invalid(f"JSON Value: {_show(value)} not formatted correctly for base64 data")
+        raise invalid(f"JSON Value: {show(value)} not formatted correctly for base64 data")
     text = "".join(value["b64"].split()).rstrip("=")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -240,22 +250,74 @@ def _decode(value: dict[str, Any]) -> bytes:
         raise invalid("Unable to base64 decode") from error
 
 
-def _write(name: str, array: np.ndarray) -> Any:
-    """An array as nested lists of JSON values."""
+def _write_rows(writer: Writer, outputs: Mapping[str, np.ndarray]) -> None:
+    size = -1
+    for name, array in outputs.items():
+        if array.ndim == 0:
+            raise invalid(f"Tensor name: {name} has no shape information ")
+        if size not in (-1, len(array)):
+            raise invalid(f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {size}")
+        size = len(array)
+    columns = {name: (array, _texts(name, array)) for name, array in outputs.items()}
+    writer.begin("[")
+    for index in range(size):
+        if len(columns) > 1:
+            writer.begin("{")
+        writer.one_line = True
+        for name, (array, texts) in columns.items():
+            if len(columns) > 1:
+                writer.raw(quote(name))
+            per_row = len(texts) // size
+            _write_nested(writer, texts[index * per_row : (index + 1) * per_row], array.shape[1:])
+        writer.one_line = False
+        if len(columns) > 1:
+            writer.end()
+    writer.end()
+
+
+def _write_object(writer: Writer, columns: Mapping[str, tuple[np.ndarray, list[Any]]]) -> None:
+    if len(columns) > 1:
+        writer.begin("{")
+    for name, (array, texts) in columns.items():
+        if len(columns) > 1:
+            writer.raw(quote(name))
+        _write_nested(writer, texts, array.shape)
+    if len(columns) > 1:
+        writer.end()
+
+
+def _write_nested(writer: Writer, texts: list[Any], shape: tuple[int, ...]) -> None:
+    """Elements in their order as nested lists of a shape; a tuple is the text of an object's one key and value."""
+    if not shape:
+        if not isinstance(texts[0], tuple):
+            return writer.raw(texts[0])
+        writer.begin("{")
+        writer.raw(texts[0][0])
+        writer.raw(texts[0][1])
+        return writer.end()
+    if len(shape) == 1 and writer.one_line and texts and not isinstance(texts[0], tuple):
+        return writer.raws(texts)
+    writer.begin("[")
+    part = len(texts) // shape[0] if shape[0] else 0
+    for index in range(shape[0]):
+        _write_nested(writer, texts[index * part : (index + 1) * part], shape[1:])
+    return writer.end()
+
+
+def _texts(name: str, array: np.ndarray) -> list[Any]:
+    """An array's elements as JSON texts, in their order."""
     if array.dtype.kind in "OSU":
-        binary = name.endswith("_bytes")
-        return _write_strings(array.tolist(), binary)
-    if array.dtype == np.float32:  # the shortest decimal that reads back as the same float: 0.1, not 0.10000000149
-        return array.astype(str).astype(np.float64).tolist()
-    if array.dtype.name in (*_FLOATS, *_INTEGERS, "bool"):
-        return array.tolist()
+        flat = array.ravel().tolist()
+        if name.endswith("_bytes"):
+            return [('"b64"', quote_base64(content)) for content in flat]
+        return [quote_bytes(content) for content in flat]
+    if array.dtype.name in _FLOATS:
+        return decimals(array)
+    if array.dtype.name in _INTEGERS:
+        return [str(number) for number in array.ravel().tolist()]
+    if array.dtype == bool:
+        return ["true" if value else "false" for value in array.ravel().tolist()]
     raise invalid(f"Failed to write JSON value for tensor type: {_name(array.dtype.name)}")
-
-
-def _write_strings(value: Any, binary: bool) -> Any:
-    if isinstance(value, list):
-        return [_write_strings(element, binary) for element in value]
-    return {"b64": base64.b64encode(value).decode()} if binary else value.decode(errors="replace")
 
 
 def _is_base64(value: Any) -> bool:
@@ -279,9 +341,18 @@ def _name(dtype: str) -> str:
     return _NAMES.get(dtype, dtype)
 
 
-def _show(value: Any) -> str:
-    """A value as JSON, cut to 256 characters."""
-    return json.dumps(value, ensure_ascii=False)[:256]
+def _parse_error(error: json.JSONDecodeError) -> str:
+    """RapidJSON's sentence for what Python's decoder found."""
+    for beginning, sentence in _PARSE_ERRORS.items():
+        if error.msg.startswith(beginning):
+            return sentence
+    if error.msg.startswith("Expecting ',' delimiter"):
+        inside = re.sub(r'"(?:[^"\\]|\\.)*"', "", error.doc[: error.pos], flags=re.DOTALL)
+        while (shorter := re.sub(r"\[[^\[\]{}]*\]|\{[^\[\]{}]*\}", "", inside)) != inside:
+            inside = shorter
+        kind = "} after an object member" if inside.rfind("{") > inside.rfind("[") else "] after an array element"
+        return f"Missing a comma or {kind}."
+    return "Invalid value."
 
 
 def _show_shape(array: np.ndarray) -> str:

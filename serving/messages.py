@@ -9,7 +9,7 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
-from serving.models import VersionStatus
+from serving.served import VersionStatus
 
 _FIELDS = {
     "float32": "float_val",
@@ -34,11 +34,11 @@ def spec(name: str, version: int, signature: str = "") -> model_pb2.ModelSpec:
 
 
 def status(statuses: Iterable[VersionStatus]) -> get_model_status_pb2.GetModelStatusResponse:
-    """The state of each version: AVAILABLE, or END with what went wrong if anything did."""
+    """The state of each version; END comes with what went wrong if anything did."""
     message = get_model_status_pb2.GetModelStatusResponse()
     for version in statuses:
         entry = message.model_version_status.add(version=version.version)
-        entry.state = entry.AVAILABLE if version.available else entry.END
+        entry.state = entry.State.Value(version.state)
         entry.status.error_code = code_pb2.UNKNOWN if version.error else code_pb2.OK
         entry.status.error_message = version.error
     return message

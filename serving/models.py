@@ -1,10 +1,7 @@
-"""The versions of a model in memory: loaded, replaced when a new one is pushed, and run."""
+"""One version of a model in memory: loaded, warmed up and run."""
 
 import re
-import threading
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +9,13 @@ import tensorflow as tf
 from google.rpc import code_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.destination.folder import Folder
-from serving.errors import RequestError, ServingError, invalid
+from serving.errors import RequestError, invalid
 
 DEFAULT_SIGNATURE = "serving_default"
+WARM_UP = "assets.extra/tf_serving_warmup_requests"
+_WARM_UP_REQUESTS = 1000
 
 _WHEREABOUTS = re.compile(r'\s*(Graph execution error:|Detected at node |<stack traces |File "|\[\[\{\{)')
 
@@ -38,6 +37,21 @@ class LoadedVersion:
         saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
         graph = next(graph for graph in saved.meta_graphs if "serve" in graph.meta_info_def.tags)
         self.signatures: dict[str, SignatureDef] = dict(graph.signature_def)
+
+    def warm_up(self, folder: Path) -> None:
+        """Answers the requests recorded with the model, if any, so that the first user's is not the slow one.
+
+        Raises:
+          RequestError: the model refuses one; TensorFlow Serving would not load it either.
+        """
+        if not (folder / WARM_UP).is_file():
+            return
+        for record in tf.data.TFRecordDataset(str(folder / WARM_UP)).take(_WARM_UP_REQUESTS).as_numpy_iterator():
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            if request.inputs:
+                signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
+                inputs = {name: tf.make_ndarray(proto) for name, proto in request.inputs.items()}
+                self.run(signature, inputs, request.output_filter)
 
     def input_dtypes(self, signature: str) -> dict[str, str]:
         """TensorFlow's name of each input's dtype, such as `string`, by the input's name."""
@@ -82,99 +96,6 @@ class LoadedVersion:
         return {name: results[name].numpy() for name in wanted}
 
 
-@dataclass(frozen=True, kw_only=True)
-class VersionStatus:
-    """What became of one version: served, no longer served, or not loadable."""
-
-    version: int
-    available: bool
-    error: str = ""
-
-
-class ServedModel:
-    """The model behind one name: always the highest version that loads, as TensorFlow Serving does by default.
-
-    Args:
-      name: the model's name in requests.
-      source: the pushed directory, or a SavedModel itself, which is served as version 1.
-    """
-
-    def __init__(self, name: str, source: Path):
-        self.name = name
-        self._source = source
-        self._current: LoadedVersion | None = None
-        self._statuses: dict[int, VersionStatus] = {}
-        self._loading = threading.Lock()
-
-    def refresh(self) -> None:
-        """Loads the highest version unless it is served or has failed already; then lets the one before go.
-
-        Where no version is left, the last one stays.
-
-        Raises:
-          ServingError: no version is being served and none could be loaded.
-        """
-        with self._loading:
-            for number, folder in sorted(_folders(self._source).items(), reverse=True):
-                if self._current and self._current.number == number:
-                    return
-                if (status := self._statuses.get(number)) and status.error:
-                    continue
-                try:
-                    loaded = LoadedVersion(number, folder)
-                except Exception as error:  # whatever TensorFlow raises: the version before must stay
-                    self._statuses[number] = VersionStatus(version=number, available=False, error=condense(str(error)))
-                    continue
-                self._serve(loaded)
-                return
-            if self._current is None:
-                reasons = "; ".join(f"version {s.version}: {s.error}" for s in self._statuses.values())
-                raise ServingError(f"No version of the model in {self._source} could be loaded. {reasons}")
-
-    def watch(self, stop: threading.Event, seconds: float = 1.0) -> None:
-        """Refreshes until `stop` is set."""
-        while not stop.wait(seconds):
-            with suppress(OSError):  # the folder may be away for a moment
-                self.refresh()
-
-    def find(self, name: str, version: int | None = None, label: str = "") -> LoadedVersion:
-        """The version a request asks for; the served one if it names none.
-
-        Raises:
-          RequestError: NOT_FOUND, or INVALID_ARGUMENT for a label, which only a TensorFlow Serving config can give.
-        """
-        if not name:
-            raise invalid("ModelSpec has no name specified.")
-        if label:
-            raise invalid(f"Unrecognized servable version label: {label}")
-        current = self._current
-        if name != self.name or current is None or version not in (None, current.number):
-            request = f"Latest({name})" if version is None else f"Specific({name}, {version})"
-            raise RequestError("NOT_FOUND", f"Servable not found for request: {request}")
-        return current
-
-    def statuses(self, name: str, version: int | None = None) -> list[VersionStatus]:
-        """What became of one version, or of all, the highest first.
-
-        Raises:
-          RequestError: NOT_FOUND.
-        """
-        known = self._statuses.copy() if name == self.name else {}
-        if version is None:
-            if not known:
-                raise RequestError("NOT_FOUND", f"Could not find any versions of model {name}")
-            return [known[number] for number in sorted(known, reverse=True)]
-        if version not in known:
-            raise RequestError("NOT_FOUND", f"Could not find version {version} of model {name}")
-        return [known[version]]
-
-    def _serve(self, loaded: LoadedVersion) -> None:
-        before, self._current = self._current, loaded
-        self._statuses[loaded.number] = VersionStatus(version=loaded.number, available=True)
-        if before:
-            self._statuses[before.number] = VersionStatus(version=before.number, available=False)
-
-
 def condense(message: str) -> str:
     """TensorFlow's error without where in the graph it arose.
 
@@ -185,10 +106,6 @@ def condense(message: str) -> str:
         message = several[1]
     lines = [line for line in message.splitlines() if not _WHEREABOUTS.match(line)]
     return " ".join(re.sub(r"\{\{\w+ .*?\}\}|\[Op:\w*\]", "", " ".join(lines)).split())
-
-
-def _folders(source: Path) -> dict[int, Path]:
-    return {1: source} if (source / "saved_model.pb").is_file() else Folder(source).folders()
 
 
 def _check_inputs(inputs: Mapping[str, np.ndarray], definition: SignatureDef) -> None:

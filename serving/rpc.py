@@ -15,28 +15,29 @@ from tensorflow_serving.apis import (
 )
 
 from serving import messages
+from serving.backend import Backend
 from serving.errors import RequestError, invalid
-from serving.models import DEFAULT_SIGNATURE, LoadedVersion, ServedModel
+from serving.models import DEFAULT_SIGNATURE, LoadedVersion
 
 
-def register(server: grpc.Server, model: ServedModel) -> None:
+def register(server: grpc.Server, backend: Backend) -> None:
     """Adds PredictionService and ModelService to a server that has not been started."""
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_Prediction(model), server)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(_Model(model), server)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(_Prediction(backend), server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(_Model(backend), server)
 
 
 class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, model: ServedModel):
-        self._model = model
+    def __init__(self, backend: Backend):
+        self._backend = backend
 
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:
-        with _refusals(context):
-            loaded = _find(self._model, request)
+        with _answering(self._backend, "Predict", request, context):
+            loaded = _find(self._backend, request)
             signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
             if signature not in loaded.signatures:
                 raise RequestError("FAILED_PRECONDITION", f'Serving signature key "{signature}" not found.')
             inputs = {name: _array(name, proto) for name, proto in request.inputs.items()}
-            outputs = loaded.run(signature, inputs, request.output_filter)
+            outputs = self._backend.run(loaded, signature, inputs, list(request.output_filter))
             response = predict_pb2.PredictResponse(
                 model_spec=messages.spec(request.model_spec.name, loaded.number, signature)
             )
@@ -45,7 +46,7 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
             return response
 
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:
-        with _refusals(context):
+        with _answering(self._backend, "GetModelMetadata", request, context):
             if not request.HasField("model_spec"):
                 raise invalid("Missing ModelSpec")
             if not request.metadata_field:
@@ -53,7 +54,7 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
             for field in request.metadata_field:
                 if field != "signature_def":
                     raise invalid(f"Metadata field {field} is not supported")
-            loaded = _find(self._model, request)
+            loaded = _find(self._backend, request)
             response = get_model_metadata_pb2.GetModelMetadataResponse(
                 model_spec=messages.spec(request.model_spec.name, loaded.number)
             )
@@ -61,41 +62,42 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
             return response
 
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:
-        with _refusals(context):
-            raise _find(self._model, request).unsupported("classify", request.model_spec.signature_name)
+        with _answering(self._backend, "Classify", request, context):
+            raise _find(self._backend, request).unsupported("classify", request.model_spec.signature_name)
 
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:
-        with _refusals(context):
-            raise _find(self._model, request).unsupported("regress", request.model_spec.signature_name)
+        with _answering(self._backend, "Regress", request, context):
+            raise _find(self._backend, request).unsupported("regress", request.model_spec.signature_name)
 
 
 class _Model(model_service_pb2_grpc.ModelServiceServicer):
-    def __init__(self, model: ServedModel):
-        self._model = model
+    def __init__(self, backend: Backend):
+        self._backend = backend
 
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:
-        with _refusals(context):
+        with _answering(self._backend, "GetModelStatus", request, context):
             if not request.HasField("model_spec"):
                 raise invalid("Missing ModelSpec")
-            name, version, label = _target(request.model_spec)
-            if label:
-                self._model.find(name, version, label)
-            return messages.status(self._model.statuses(name, version))
+            name, version, _ = _target(request.model_spec)  # TensorFlow Serving takes no notice of a label here
+            return messages.status(self._backend.model.statuses(name, version))
 
 
 @contextmanager
-def _refusals(context: grpc.ServicerContext) -> Iterator[None]:
-    """A request that cannot be answered ends with its status code and message."""
-    try:
-        yield
-    except RequestError as error:
-        context.abort(grpc.StatusCode[error.code], error.message)
+def _answering(backend: Backend, method: str, request: Any, context: grpc.ServicerContext) -> Iterator[None]:
+    """Counts a request; one that cannot be answered ends with its status code and message."""
+    known = backend.model.name if request.model_spec.name == backend.model.name else ""
+    with backend.metrics.request(known, method, "GRPC") as outcome:
+        try:
+            yield
+        except RequestError as error:
+            outcome.status = error.code
+            context.abort(grpc.StatusCode[error.code], error.message)
 
 
-def _find(model: ServedModel, request: Any) -> LoadedVersion:
+def _find(backend: Backend, request: Any) -> LoadedVersion:
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
-    return model.find(*_target(request.model_spec))
+    return backend.model.find(*_target(request.model_spec))
 
 
 def _target(spec: Any) -> tuple[str, int | None, str]:

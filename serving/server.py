@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.config import ServingConfig
+from serving.destination import is_remote
 from serving.errors import ServingError
 from serving.versions import versions
 
@@ -30,7 +31,8 @@ def serve(destination: str | Path, config: ServingConfig, *, model_name: str) ->
     """Answers requests until SIGINT or SIGTERM, then finishes those under way. Prints one line when it is ready.
 
     Args:
-      destination: a pushed directory, or a SavedModel itself, which is served as version 1.
+      destination: where models are pushed to, a folder or s3://… or gs://…; or the folder of a SavedModel itself,
+        which is served as version 1.
       config: where to listen.
       model_name: the model's name in requests, unless the configuration gives one.
 
@@ -38,6 +40,8 @@ def serve(destination: str | Path, config: ServingConfig, *, model_name: str) ->
       ServingError: there is no model, it cannot be loaded, or a port is in use; says what to do.
     """
     source, name = Path(destination), config.model_name or model_name
+    if is_remote(destination):
+        return _run_development_server(str(destination), config, name)
     if not source.is_dir():
         raise ServingError(f"There is no folder {source}; run the pipeline first, or give the folder of a SavedModel")
     if not (source / "saved_model.pb").is_file() and not versions(source):
@@ -48,10 +52,10 @@ def serve(destination: str | Path, config: ServingConfig, *, model_name: str) ->
     if binary := shutil.which("tensorflow_model_server"):
         _run_tensorflow_serving(binary, source.absolute(), config, name)
     else:
-        _run_development_server(source, config, name)
+        _run_development_server(str(source), config, name)
 
 
-def _run_development_server(source: Path, config: ServingConfig, name: str) -> None:
+def _run_development_server(source: str, config: ServingConfig, name: str) -> None:
     with _listen(config.host, config.rest_port, "REST") as listener:
         grpc_server, grpc_port = _bind_grpc(config)  # both ports first: TensorFlow takes its time to load
 
@@ -59,15 +63,23 @@ def _run_development_server(source: Path, config: ServingConfig, name: str) -> N
 
         with _quiet():
             from serving import rest, rpc
-            from serving.models import ServedModel
+            from serving.backend import Backend
+            from serving.batching import Batcher
+            from serving.connections import patient
+            from serving.metrics import Metrics
+            from serving.request_log import RequestLog
+            from serving.served import ServedModel
 
-            model = ServedModel(name, source)
+            model = ServedModel(name, source, config.loaded_versions)
             model.refresh()
-        rpc.register(grpc_server, model)
-        app = rest.create_app(model, config.max_body_bytes)
+            batcher = Batcher(config.batching.max_batch_size, config.batching.threads)
+            log = RequestLog(config.log_folder or "", config.log_share)
+            backend = Backend(model, batcher, Metrics(), log)
+        rpc.register(grpc_server, backend)
         web = uvicorn.Server(
             uvicorn.Config(
-                app,
+                rest.create_app(backend, config),
+                http=patient(config.client_timeout),
                 log_level="warning",
                 access_log=False,
                 server_header=False,
@@ -91,6 +103,8 @@ def _run_development_server(source: Path, config: ServingConfig, name: str) -> N
             stop.set()
             grpc_server.stop(_SECONDS_TO_FINISH).wait()
             watcher.join(_SECONDS_TO_FINISH)
+            log.close()
+            model.close()
 
 
 def _run_tensorflow_serving(binary: str, source: Path, config: ServingConfig, name: str) -> None:

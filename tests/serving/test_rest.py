@@ -94,7 +94,7 @@ def test_shapes_of_answers(server: Server, document: Any, signature: str, answer
 
 def test_numbers_that_json_does_not_have(server: Server) -> None:
     response = ask(server, '{"signature_name": "double", "instances": [NaN, -Infinity, 1e39]}')
-    assert response.text == '{"predictions": [NaN, -Infinity, Infinity]}'
+    assert response.text == '{\n    "predictions": [NaN, -Infinity, Infinity\n    ]\n}'
 
 
 def test_serialized_examples(server: Server) -> None:
@@ -112,11 +112,16 @@ def test_serialized_examples(server: Server) -> None:
 
 REFUSALS = [
     ("no body", "", 400, "JSON Parse error: The document is empty"),
-    ("no JSON", "{'instances': []}", 400, "JSON Parse error: Invalid value."),
+    ("no JSON", "{'instances': []}", 400, "JSON Parse error: Missing a name for object member. at offset: 1"),
     ("no object", "[1]", 400, "JSON Value: [1] Is not object"),
     ("nested too deeply", "[" * 100_000, 400, "JSON Parse error: The document is nested too deeply"),
     ("no inputs", {}, 400, "Missing 'inputs' or 'instances' key"),
-    ("both", {"inputs": [RED], "instances": [RED]}, 400, "expecting only one of 'inputs' or 'instances' keys to exist"),
+    (
+        "both",
+        {"inputs": [RED], "instances": [RED]},
+        400,
+        "expecting only one of 'inputs' or 'instances' keys to exist",
+    ),
     ("instances that are no list", {"instances": RED}, 400, "Expecting 'instances' to be an list/array"),
     ("no instance", {"instances": []}, 400, "No values in 'instances' array"),
     ("a name that is none", {"signature_name": 1, "instances": [RED]}, 400, "'signature_name' key must be a string"),
@@ -190,7 +195,7 @@ def test_refused_requests(server: Server, document: Any, status: int, error: str
     assert list(response.json()) == ["error"]
     message = response.json()["error"]
     assert error in message
-    assert "{{" not in message and "[[" not in message and "\n" not in message
+    assert "{{" not in message and "[[" not in message, "TensorFlow's graph locations are not for users"
 
 
 PATHS = [
@@ -224,7 +229,7 @@ PATHS = [
 
 @pytest.mark.parametrize(("method", "path", "status", "error"), PATHS)
 def test_paths_that_lead_nowhere(server: Server, method: str, path: str, status: int, error: str) -> None:
-    body = json.dumps({"instances": [RED]}) if method == "POST" else None
+    body = json.dumps({"instances": [RED], "examples": [{}]}) if method == "POST" else None
     response = httpx.request(method, server.rest + path, content=body)
     assert (response.status_code, response.json()) == (status, {"error": error})
 
