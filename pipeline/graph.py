@@ -153,9 +153,14 @@ def statistics_options() -> tfdv.StatsOptions:
 
 
 def beam_arguments(config: PipelineConfig) -> list[str]:
-    """Beam's in-process runner by name: left to choose, it may try to download another one first."""
+    """Beam's in-process runner by name: left to choose, it may try to download another one first.
+
+    Its workers share this environment. Without any image named, TFX packs its own sources for workers elsewhere, in
+    each step anew, and leaves them in the temporary folder.
+    """
     return [
         "--runner=FnApiRunner",
         f"--direct_running_mode={config.beam.runner}",
         f"--direct_num_workers={config.beam.workers if config.beam.runner == 'multi_processing' else 1}",
+        "--sdk_container_image=unused",
     ]
