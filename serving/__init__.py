@@ -6,13 +6,14 @@ Importing this package is cheap: TensorFlow and the servers load when `serve` ru
 """
 
 import transform  # noqa: F401  (first: it chooses Keras 2)
-from serving.client import Prediction, PredictionError, predict
+from serving.client import Client, Prediction, PredictionError, predict
 from serving.config import ServingConfig
 from serving.errors import ServingError
 from serving.server import serve
 from serving.versions import Manifest, PublishError, WithdrawnError, publish, read_manifest, served_version
 
 __all__ = [
+    "Client",
     "Manifest",
     "Prediction",
     "PredictionError",

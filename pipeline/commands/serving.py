@@ -84,7 +84,12 @@ def served(run: str) -> tuple[str, "ServingConfig", str]:
 
 @click.command()
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--url", default="http://127.0.0.1:8501", show_default=True, help="REST address of the server.")
+@click.option(
+    "--url",
+    default="http://127.0.0.1:8501",
+    show_default=True,
+    help="Address of the server; grpc://HOST:PORT asks over gRPC.",
+)
 @click.option("--model", help="The model's name [the one of the runs in runs/ that the server knows].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: all probabilities of every image.")
 def predict(images: tuple[Path, ...], url: str, model: str | None, as_json: bool) -> None:
@@ -102,14 +107,19 @@ def predict(images: tuple[Path, ...], url: str, model: str | None, as_json: bool
                 "label": one.label,
                 "probability": one.probability,
                 "probabilities": one.probabilities,
+                "status": one.status,
+                "version": one.version,
             }
             for image, one in zip(images, predictions, strict=True)
         ]
         click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    wide, label = max(len(str(image)) for image in images), max(len(one.label) for one in predictions)
-    for image, one in zip(images, predictions, strict=True):
-        click.echo(f"{image!s:<{wide}}  {click.style(f'{one.label:<{label}}', bold=True)}  {one.probability:6.1%}")
+    else:
+        wide, label = max(len(str(image)) for image in images), max(len(one.label) for one in predictions)
+        for image, one in zip(images, predictions, strict=True):
+            seen = f"{click.style(f'{one.label:<{label}}', bold=True)}  {one.probability:6.1%}"
+            click.echo(f"{image!s:<{wide}}  {click.style(one.status, fg='red') if one.status else seen}")
+    if unusable := sum(bool(one.status) for one in predictions):
+        raise ToldError(f"The model cannot use {unusable} of {len(predictions)} images; why is said beside each")
 
 
 def served_model(url: str, runs: Path) -> str:

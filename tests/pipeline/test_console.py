@@ -246,7 +246,14 @@ def test_predict_prints_json(here: Path, rest: str) -> None:
     Path("a.png").write_bytes(b"picture")
     result = tfx_vision("predict", "a.png", "--url", rest, "--model", "roses", "--json")
     assert json.loads(result.stdout) == [
-        {"image": "a.png", "label": "red", "probability": 0.75, "probabilities": {"red": 0.75, "white": 0.25}}
+        {
+            "image": "a.png",
+            "label": "red",
+            "probability": 0.75,
+            "probabilities": {"red": 0.75, "white": 0.25},
+            "status": "",
+            "version": None,
+        }
     ]
 
 

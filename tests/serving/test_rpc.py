@@ -96,7 +96,13 @@ def answers(server: Server) -> dict[str, Any]:
 def test_a_picture_is_classified(answers: dict[str, Any]) -> None:
     assert answers["label"] == ["green", "green"]
     assert answers["example"] == "green"
-    assert answers["shapes"] == {"label": [2], "probability": [2], "classes": [2, 3], "probabilities": [2, 3]}
+    assert answers["shapes"] == {
+        "label": [2],
+        "probability": [2],
+        "classes": [2, 3],
+        "probabilities": [2, 3],
+        "status": [2],
+    }
     assert sum(answers["probabilities"]) == pytest.approx(2)
     assert answers["filtered"] == ["label"]
     assert answers["spec"] == {"name": "traffic", "version": "1", "signatureName": "serving_default"}
