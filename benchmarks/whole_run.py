@@ -81,7 +81,7 @@ def run_ours(folders: str, root: str) -> None:
     started = time.monotonic()
     from tfx.types import artifact_utils
 
-    from components.evaluator.verdict import read_verdict
+    from components.evaluator.evaluation import read_evaluation
     from pipeline.config import build_config
     from pipeline.execution import LocalRunner
     from pipeline.graph import create_pipeline
@@ -106,7 +106,7 @@ def run_ours(folders: str, root: str) -> None:
         results = LocalRunner(Display(quiet)).run(graph)
     seconds["run"] = time.monotonic() - before
     seconds |= {name: result.seconds for name, result in results.items()}
-    verdict = read_verdict(artifact_utils.get_single_uri(results["Evaluator"].outputs["evaluation"]))
+    verdict = read_evaluation(artifact_utils.get_single_uri(results["Evaluator"].outputs["evaluation"]))
     print(json.dumps({"seconds": seconds, "accuracy": verdict.candidate.accuracy}))
 
 

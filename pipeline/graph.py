@@ -15,7 +15,6 @@ from tfx.types import standard_artifacts
 from components.champion.component import Champion
 from components.data_gate.component import DataGate
 from components.evaluator.component import Evaluator
-from components.evaluator.eval_config import build_eval_config
 from components.image_example_gen.component import ImageExampleGen
 from components.pusher.component import Pusher
 from components.report.component import Report
@@ -76,8 +75,7 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         example_gen.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=champion.outputs["champion"],
-        eval_config=build_eval_config(config.evaluator),
-        example_splits=["test"],
+        config=config.evaluator,
     )
     pusher = Pusher(
         model=trainer.outputs["model"],

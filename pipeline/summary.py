@@ -10,7 +10,7 @@ from rich.markup import escape
 from tfx.types import artifact_utils
 
 from components.data_gate.component import class_counts, load_statistics
-from components.evaluator.verdict import Verdict, read_verdict
+from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.report.page import PAGE
 from pipeline.config import PipelineConfig
 from pipeline.execution import Result
@@ -33,7 +33,7 @@ def copy_best_hyperparameters(config: PipelineConfig, tuner: Result) -> None:
 
 def show(config: PipelineConfig, results: Mapping[str, Result], console: Console, seconds: float) -> bool:
     """Prints the table; returns whether the model was blessed."""
-    verdict = read_verdict(artifact_utils.get_single_uri(results["Evaluator"].outputs["evaluation"]))
+    verdict = read_evaluation(artifact_utils.get_single_uri(results["Evaluator"].outputs["evaluation"]))
     cached = sum(result.cached for result in results.values())
     if "Tuner" in results:
         copy_best_hyperparameters(config, results["Tuner"])
@@ -53,12 +53,13 @@ def show(config: PipelineConfig, results: Mapping[str, Result], console: Console
     return verdict.blessed
 
 
-def accuracy(config: PipelineConfig, verdict: Verdict) -> str:
+def accuracy(config: PipelineConfig, verdict: Evaluation) -> str:
     """0.9123 on 10,000 test images; threshold 0.8800; champion 0.9101."""
+    overall = verdict.candidate.overall
     colour = "green" if verdict.blessed else "red"
-    champion = f"champion {verdict.champion.accuracy:.4f}" if verdict.champion else "no champion yet"
+    champion = f"champion {verdict.champion.overall.accuracy.value:.4f}" if verdict.champion else "no champion yet"
     return (
-        f"[{colour}]{verdict.candidate.accuracy:.4f}[/] on {verdict.candidate.examples:,} test images; "
+        f"[{colour}]{overall.accuracy.value:.4f}[/] on {overall.images:,} test images; "
         f"threshold {config.evaluator.min_accuracy:.4f}; {champion}"
     )
 
@@ -70,7 +71,7 @@ def images(statistics: Result) -> str:
     return ", ".join(f"{split} {count:,}" for split, count in counts.items())
 
 
-def model(config: PipelineConfig, pusher: Result, verdict: Verdict) -> str:
+def model(config: PipelineConfig, pusher: Result, verdict: Evaluation) -> str:
     """Where the model went."""
     if not verdict.blessed:
         return "[red]not pushed[/]: it missed a threshold"
@@ -78,7 +79,7 @@ def model(config: PipelineConfig, pusher: Result, verdict: Verdict) -> str:
     return f"version {pushed.get_string_custom_property('pushed_version')} in {escape(config.destination)}"
 
 
-def next_command(config: PipelineConfig, verdict: Verdict) -> str:
+def next_command(config: PipelineConfig, verdict: Evaluation) -> str:
     """What a person would type now."""
     if verdict.blessed:
         return f"tfx-vision serve {escape(shlex.quote(str(config.folder)))}"

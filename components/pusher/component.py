@@ -3,7 +3,6 @@
 import logging
 from typing import Any
 
-import tensorflow_model_analysis as tfma
 from tfx import types
 from tfx.components.util import model_utils
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
@@ -12,7 +11,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components.champion.component import model_folder, served_version_of
 from components.driver import ObservingDriver
-from components.evaluator.eval_config import ACCURACY
+from components.evaluator.evaluation import read_evaluation
 from components.pusher.config import PusherConfig
 from serving import versions
 from serving.identity import fingerprint
@@ -61,7 +60,7 @@ class Executor(base_executor.BaseExecutor):
                 champion=served_version_of(artifact_utils.get_single_instance(input_dict["champion"])),
                 pipeline=exec_properties["pipeline"],
                 run=self._context.pipeline_run_id,
-                metrics={"accuracy": overall_accuracy(artifact_utils.get_single_uri(input_dict["evaluation"]))},
+                metrics=manifest_metrics(artifact_utils.get_single_uri(input_dict["evaluation"])),
                 label=exec_properties["label"],
                 keep=exec_properties["keep"],
             )
@@ -82,10 +81,15 @@ class Driver(ObservingDriver):
         return {"push": versions.push_identity(execution_info.exec_properties["destination"], model)}
 
 
-def overall_accuracy(evaluation: str) -> float:
-    """Accuracy over the whole test split in an evaluation artifact."""
-    metrics = tfma.load_eval_result(evaluation).get_metrics_for_slice()
-    return float(metrics[ACCURACY]["doubleValue"])
+def manifest_metrics(evaluation: str) -> dict[str, float]:
+    """What the manifest of a version says of its evaluation."""
+    candidate = read_evaluation(evaluation).candidate
+    return {
+        "accuracy": candidate.overall.accuracy.value,
+        "balanced_accuracy": candidate.balanced_accuracy.value,
+        "macro_f1": candidate.macro_f1.value,
+        "calibration_error": candidate.overall.calibration_error.value,
+    }
 
 
 class Pusher(base_component.BaseComponent):

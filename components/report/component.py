@@ -14,11 +14,11 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact, artifact_utils, component_spec, standard_artifacts
-from tfx.utils import io_utils, path_utils
+from tfx.utils import io_utils
 
 from components.champion.component import served_version_of
 from components.data_gate.component import class_counts, find_anomalies, load_anomalies, load_statistics
-from components.evaluator.verdict import read_verdict
+from components.evaluator.evaluation import read_evaluation
 from components.report import records
 from components.report.contents import Artifact, Contents, Outcome, Sizes, SplitContents, natural
 from components.report.page import PAGE, render
@@ -97,24 +97,24 @@ def gather(
     inputs: Mapping[str, list[types.Artifact]], config: Mapping[str, Any], producers: Mapping[str, Any], run: str
 ) -> Contents:
     """Everything the page shows, from the artifacts of one run."""
-    predictions = records.Predictions(path_utils.serving_model_path(artifact_utils.get_single_uri(inputs["model"])))
-    splits = gather_splits(inputs, predictions)
+    evaluation = read_evaluation(artifact_utils.get_single_uri(inputs["evaluation"]))
+    wrong = records.Wanted({mistake.content_hash for mistake in evaluation.mistakes})
+    splits = gather_splits(inputs, wrong)
     model_run = artifact_utils.get_single_uri(inputs["model_run"])
     return Contents(
         name=config["name"],
         run=run,
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
+        evaluation=evaluation,
         outcome=gather_outcome(inputs, config),
         splits=splits,
         input_size=(config["transform"]["width"], config["transform"]["height"]),
         schema=describe_schema(artifact_utils.get_single_uri(inputs["schema"])),
         history=read_json(os.path.join(model_run, "history.json")),
         training=read_json(os.path.join(model_run, "training.json")),
-        parameters=predictions.parameters,
         hyperparameters=read_only_json(inputs.get("hyperparameters"), {}).get("values", {}),
         trials=read_trials(inputs.get("tuner_results")),
-        confusion=predictions.confusion(),
-        mistakes=predictions.mistakes(MISTAKE_SIDE),
+        mistakes=wrong.pictures(MISTAKE_SIDE),
         lineage=[
             Artifact(producer=producers[key][0], output=producers[key][1], type=one.type_name, id=one.id, uri=one.uri)
             for key in ReportSpec.INPUTS
@@ -126,10 +126,8 @@ def gather(
     )
 
 
-def gather_splits(
-    inputs: Mapping[str, list[types.Artifact]], predictions: records.Predictions
-) -> dict[str, SplitContents]:
-    """Each split's statistics, anomalies and a few pictures; the model classifies the test split on the way."""
+def gather_splits(inputs: Mapping[str, list[types.Artifact]], wrong: records.Wanted) -> dict[str, SplitContents]:
+    """Each split's statistics, anomalies and a few pictures; of the test split also those that are wanted."""
     statistics = load_statistics(artifact_utils.get_single_instance(inputs["statistics"]))
     anomalies = load_anomalies(artifact_utils.get_single_instance(inputs["anomalies"]))
     classes = sorted({name for proto in statistics.values() for name in class_counts(proto)}, key=natural)[
@@ -146,7 +144,7 @@ def gather_splits(
             sum(counts.values()),
             classes=classes,
             samples=samples,
-            predictions=predictions if split == "test" else None,
+            wanted=wrong if split == "test" else None,
         )
         splits[split] = SplitContents(
             counts=counts,
@@ -162,20 +160,12 @@ def gather_splits(
 
 
 def gather_outcome(inputs: Mapping[str, list[types.Artifact]], config: Mapping[str, Any]) -> Outcome:
-    """The Evaluator's verdict and what the Pusher made of it."""
-    verdict = read_verdict(artifact_utils.get_single_uri(inputs["evaluation"]))
+    """What the evaluation was measured by, and what the Pusher made of it."""
     pushed = artifact_utils.get_single_instance(inputs["pushed_model"])
     return Outcome(
-        blessed=verdict.blessed,
-        misses=verdict.misses,
-        accuracy=verdict.candidate.accuracy,
-        images=verdict.candidate.examples,
-        by_class=verdict.candidate.by_class,
         threshold=config["evaluator"]["min_accuracy"],
         class_threshold=config["evaluator"]["min_class_accuracy"],
         champion_version=served_version_of(artifact_utils.get_single_instance(inputs["champion"])),
-        champion_accuracy=verdict.champion.accuracy if verdict.champion else None,
-        champion_by_class=verdict.champion.by_class if verdict.champion else {},
         pushed_version=pushed.get_string_custom_property("pushed_version") or None,
         destination=pushed.get_string_custom_property("pushed_destination") or None,
     )

@@ -6,8 +6,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from components.evaluator.evaluation import Estimate, Evaluation
 from components.report import charts
-from components.report.contents import LONG, Contents, Outcome, interval
+from components.report.contents import LONG, Contents
 from components.report.parts import GROUPS
 
 PAGE = "index.html"
@@ -23,12 +24,11 @@ def render(contents: Contents) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "share": share, "signed": signed, "plain": plain}
+    environment.filters |= {"count": count, "share": share, "interval": interval, "signed": signed, "plain": plain}
     environment.globals |= {"page": contents, "long": LONG}
     return environment.get_template("page.html.jinja").render(
         groups=[group for group in render_groups(contents, environment) if group["parts"]],
-        interval=interval(contents.outcome.accuracy, contents.outcome.images),
-        ruler=charts.ruler(models(contents.outcome), contents.outcome.threshold),
+        ruler=charts.ruler(models(contents.evaluation), contents.outcome.threshold),
     )
 
 
@@ -47,13 +47,14 @@ def render_groups(contents: Contents, environment: jinja2.Environment) -> list[d
     return groups
 
 
-def models(outcome: Outcome) -> list[tuple[str, float, tuple[float, float]]]:
+def models(evaluation: Evaluation) -> list[tuple[str, float, tuple[float, float]]]:
     """Rows of the ruler."""
-    rows = [("this model", outcome.accuracy, interval(outcome.accuracy, outcome.images))]
-    if outcome.champion_accuracy is not None:
-        accuracy = outcome.champion_accuracy
-        rows.append(("champion", accuracy, interval(accuracy, outcome.images)))
-    return rows
+    found = {"this model": evaluation.candidate, "champion": evaluation.champion}
+    return [
+        (name, one.overall.accuracy.value, (one.overall.accuracy.low, one.overall.accuracy.high))
+        for name, one in found.items()
+        if one
+    ]
 
 
 def count(number: int) -> str:
@@ -64,6 +65,11 @@ def count(number: int) -> str:
 def share(value: float | None, digits: int = 3) -> str:
     """0.912, or a dash where it is undefined."""
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def interval(estimate: Estimate | None) -> str:
+    """0.871 – 0.934, or nothing where it is undefined."""
+    return f"{estimate.low:.3f} – {estimate.high:.3f}" if estimate else ""
 
 
 def signed(value: float, digits: int = 4) -> str:

@@ -25,7 +25,7 @@ RUN_PARAMETERS = {
 }
 """Names of the run parameters, and the settings they replace. One whose setting is None is not offered."""
 
-SETTINGS_IN = {("ImageExampleGen", "config"): "data", ("Evaluator", "eval_config"): "evaluator"}
+SETTINGS_IN = {("ImageExampleGen", "config"): "data", ("Evaluator", "config"): "evaluator"}
 """Properties that hold one section of the settings; the others hold the whole, or several by name."""
 
 
@@ -43,7 +43,7 @@ def places(task: str, properties: Mapping[str, Any]) -> Iterator[tuple[str, str]
         section, _, key = setting.partition(".")
         if key in properties:
             yield name, key
-        for property_name in ("config", "custom_config", "eval_config"):
+        for property_name in ("config", "custom_config"):
             if property_name not in properties:
                 continue
             held = SETTINGS_IN.get((task, property_name))
@@ -70,14 +70,11 @@ def apply(arguments: Iterable[str], properties: MutableMapping[str, Any]) -> Non
       properties: the properties as KFP passes them, with the run parameters among them; changed in place.
     """
     placed = [argument.split("=", 1) for argument in arguments]
-    thresholds = {}
     for name, place in placed:
         property_name, _, path = place.partition(":")
         value = properties[name]
         if not path:
             properties[property_name] = value
-        elif property_name == "eval_config":
-            thresholds[path] = value
         else:
             settings = json.loads(properties[property_name])
             *parents, last = path.split(".")
@@ -88,15 +85,3 @@ def apply(arguments: Iterable[str], properties: MutableMapping[str, Any]) -> Non
             properties[property_name] = json.dumps(settings)
     for name in {name for name, _ in placed} - {place for _, place in placed}:
         del properties[name]
-    if thresholds:
-        properties["eval_config"] = _eval_config(thresholds)
-
-
-def _eval_config(thresholds: Mapping[str, Any]) -> str:
-    """TFMA's configuration as JSON; a threshold is in several of its places."""
-    from tfx.utils import proto_utils
-
-    from components.evaluator.config import EvaluatorConfig
-    from components.evaluator.eval_config import build_eval_config
-
-    return proto_utils.proto_to_json(build_eval_config(EvaluatorConfig(**thresholds)))

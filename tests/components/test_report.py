@@ -14,35 +14,37 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.metrics import precision_recall_fscore_support
 
+from components.evaluator.config import EvaluatorConfig
+from components.evaluator.tally import Mistake
 from components.report.charts import line_chart, ruler, ticks
 from components.report.contents import (
     LONG,
     Artifact,
-    Confusion,
     Contents,
-    Mistake,
     Outcome,
     Sizes,
     SplitContents,
-    interval,
     natural,
     size_step,
 )
 from components.report.page import render
 from components.report.parts.champion import changes
-from components.report.parts.classes import class_metrics, macro_average
+from components.report.parts.confusion import Confusion, confusion_of
 from components.report.parts.sizes import sides, size_plot
 from components.report.pictures import picture
+from tests.components.predictions import evaluation
 
 HOSTILE = "<script>alert('x')</script>"
 SECTIONS = [
     "test",
     "confusion",
     "classes",
+    "slices",
+    "calibration",
     "mistakes",
     "champion",
+    "robustness",
     "training",
     "curves",
     "search",
@@ -89,8 +91,7 @@ def contents(classes: list[str] | None = None, **other: Any) -> Contents:
     """A run with everything: two models, a search, images of several sizes."""
     classes = classes or ["ant", "bee", HOSTILE]
     shown = picture(encoded(), f"data/{classes[0]}/1.png", 56)
-    matrix = confusion(classes)
-    recalls = {metric.name: metric.recall or 0.0 for metric in class_metrics(matrix)}
+    found = other.pop("evaluation", None) or evaluation(classes, images=max(600, 8 * len(classes)))
     draws = random.Random(1)
     split = SplitContents(
         counts={name: 50 + draws.randrange(40) for name in classes},
@@ -110,21 +111,9 @@ def contents(classes: list[str] | None = None, **other: Any) -> Contents:
         "name": "flowers",
         "run": "2026-11-24T03:47:35",
         "written": "2026-11-24 03:48",
+        "evaluation": found,
         "outcome": Outcome(
-            blessed=True,
-            misses=[],
-            accuracy=0.91234,
-            images=1000,
-            by_class=recalls,
-            threshold=0.88,
-            class_threshold=0.5,
-            champion_version=2,
-            champion_accuracy=0.9021,
-            champion_by_class={
-                name: min(max(recall - draws.uniform(-0.05, 0.08), 0), 1) for name, recall in recalls.items()
-            },
-            pushed_version="3",
-            destination="/models/flowers",
+            threshold=0.88, class_threshold=0.5, champion_version=2, pushed_version="3", destination="/models/flowers"
         ),
         "splits": {"train": split, "eval": split, "test": split},
         "input_size": (224, 224),
@@ -146,16 +135,12 @@ def contents(classes: list[str] | None = None, **other: Any) -> Contents:
             },
             "augmentation": {"flip": "horizontal"},
         },
-        "parameters": 123456,
         "hyperparameters": {"trainer.learning_rate": 0.001},
         "trials": [
             trial("1", 0.81, {"trainer.learning_rate": 0.001, "trainer.optimizer": "adam"}),
             trial("0", 0.78, {"trainer.learning_rate": 0.01, "trainer.optimizer": "rmsprop"}),
         ],
-        "confusion": matrix,
-        "mistakes": [
-            Mistake(picture=shown, label=classes[0], predicted=classes[-1], probability=0.998, label_probability=0.001)
-        ],
+        "mistakes": {one.content_hash: shown for one in found.mistakes},
         "lineage": [
             Artifact(producer="Trainer", output="model", type="Model", id=26, uri="/runs/flowers/Trainer/model/26"),
             Artifact(
@@ -212,12 +197,16 @@ def test_the_page_is_whole_and_every_section_is_in_the_table_of_contents() -> No
 def test_names_from_the_data_are_text_and_nothing_else() -> None:
     hostile = [HOSTILE, '" onload="x', "{{ 7 * 7 }}", "</title><style>", "&amp;"]
     shown = picture(encoded(), HOSTILE, 56)
-    mistake = Mistake(picture=shown, label=HOSTILE, predicted=hostile[1], probability=1.0, label_probability=0.0)
-    outcome = dataclasses.replace(
-        contents(hostile).outcome, blessed=False, misses=[f"accuracy of class {HOSTILE} is low"]
+    found = dataclasses.replace(
+        evaluation(hostile),
+        blessed=False,
+        misses=[f"accuracy of class {HOSTILE} is low"],
+        mistakes=[Mistake(1.0, "0", HOSTILE, HOSTILE, hostile[1], 0.0)],
     )
     page = Page(
-        render(contents(hostile, name=HOSTILE, mistakes=[mistake], outcome=outcome, configuration=f"path: {HOSTILE}"))
+        render(
+            contents(hostile, name=HOSTILE, mistakes={"0": shown}, evaluation=found, configuration=f"path: {HOSTILE}")
+        )
     )
     assert page.open == []
     assert "script" not in page.tags and page.tags.count("style") == 1
@@ -237,31 +226,29 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
 def test_every_picture_and_chart_has_a_name() -> None:
     page = Page(render(contents()))
     assert page.tags.count("img") == len([alt for alt in page.values("alt") if alt])
-    assert page.tags.count("svg") == len(page.values("aria-labelledby")) - 5  # four sections and the confusion
+    titles = {value for value in page.values("aria-labelledby") if value.endswith("-title")}
+    assert page.tags.count("svg") == len(titles)
     assert set(page.values("aria-labelledby")) <= set(page.values("id"))
 
 
 def test_a_first_model_has_no_champion() -> None:
-    outcome = dataclasses.replace(
-        contents().outcome, champion_version=None, champion_accuracy=None, champion_by_class={}
-    )
-    text = " ".join(Page(render(contents(outcome=outcome))).text.split())
+    text = " ".join(Page(render(contents(evaluation=evaluation(champion=None)))).text.split())
     assert "nothing was being served when this model was judged" in text
-    assert "Greatest loss first" not in text
+    assert "Greatest loss first." in text  # of the robustness
+    assert "McNemar" not in text
 
 
 def test_a_missed_threshold_is_said_first() -> None:
-    outcome = dataclasses.replace(
-        contents().outcome,
-        blessed=False,
-        accuracy=0.6,
-        misses=["accuracy over all test images is 0.6000, 0.2800 below the threshold 0.8800"],
-        pushed_version=None,
-        destination=None,
-    )
-    text = " ".join(Page(render(contents(outcome=outcome))).text.split())
-    assert "Not blessed, so not pushed. Accuracy over all test images is 0.6000, 0.2800 below" in text
-    assert "missed by 0.2800" in text
+    outcome = dataclasses.replace(contents().outcome, pushed_version=None, destination=None)
+    missed = evaluation(right=0.4, champion=None, config=EvaluatorConfig(min_accuracy=0.88))
+    text = " ".join(Page(render(contents(outcome=outcome, evaluation=missed))).text.split())
+    assert re.search(r"Not blessed, so not pushed. Accuracy over all test images is 0\.\d+, 0\.\d+ below", text)
+    assert "missed by 0." in text
+
+
+def test_what_could_not_be_judged_is_told() -> None:
+    few = evaluation(images=24, config=EvaluatorConfig(min_class_accuracy=0.1, min_slice_examples=9))
+    assert "The images of class ant are 8, fewer than 9" in Page(render(contents(evaluation=few))).text
 
 
 def test_a_run_without_a_search_says_where_its_hyperparameters_come_from() -> None:
@@ -270,8 +257,9 @@ def test_a_run_without_a_search_says_where_its_hyperparameters_come_from() -> No
 
 
 def test_a_perfect_model_has_no_mistakes_to_show() -> None:
-    perfect = Confusion(classes=["a", "b"], counts=[[5, 0], [0, 7]])
-    assert render(contents(["a", "b"], confusion=perfect, mistakes=[])).count("There was no mistake") == 2
+    found = evaluation(["a", "b"], right=1.0)
+    perfect = dataclasses.replace(found, mistakes=[], confusion=[(0, 0, 300), (1, 1, 300)])
+    assert render(contents(["a", "b"], evaluation=perfect)).count("There was no mistake") == 2
 
 
 def test_hundreds_of_classes_stay_readable() -> None:
@@ -292,30 +280,6 @@ def test_images_of_one_size_need_no_chart() -> None:
     assert page.values("class").count("chart sizes") == 0
 
 
-def test_metrics_agree_with_scikit_learn() -> None:
-    matrix = Confusion(classes=["a", "b", "c", "d"], counts=[[5, 2, 0, 0], [1, 7, 0, 3], [2, 2, 0, 1], [0, 0, 0, 4]])
-    labels, predicted = [], []
-    for row, counts in enumerate(matrix.counts):
-        for column, count in enumerate(counts):
-            labels += [row] * count
-            predicted += [column] * count
-    expected = precision_recall_fscore_support(labels, predicted, zero_division=0)
-    metrics = class_metrics(matrix)
-    assert [metric.precision or 0.0 for metric in metrics] == pytest.approx(list(expected[0]))
-    assert [metric.recall for metric in metrics] == pytest.approx(list(expected[1]))
-    assert [metric.f1 for metric in metrics] == pytest.approx(list(expected[2]))
-    assert [metric.images for metric in metrics] == list(expected[3])
-    average = precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
-    mean = macro_average(metrics)
-    assert (mean.precision, mean.recall, mean.f1) == pytest.approx(average[:3])
-
-
-def test_metrics_that_are_undefined_are_no_numbers() -> None:
-    never_predicted, never_there = class_metrics(Confusion(classes=["a", "b"], counts=[[0, 3], [0, 0]]))
-    assert (never_predicted.precision, never_predicted.recall, never_predicted.f1) == (None, 0.0, 0.0)
-    assert (never_there.precision, never_there.recall, never_there.f1) == (0.0, None, 0.0)
-
-
 def test_a_condensed_confusion_counts_every_image_once() -> None:
     matrix = confusion([f"{number}" for number in range(60)])
     condensed = matrix.condensed(20)
@@ -331,17 +295,15 @@ def test_confusions_come_most_frequent_first() -> None:
     assert matrix.pairs() == [("b", "a", 3, 0.25), ("a", "b", 2, 0.2)]
 
 
+def test_the_confusion_is_the_evaluations_in_the_order_people_expect() -> None:
+    found = dataclasses.replace(evaluation(["10", "9"]), confusion=[(0, 0, 5), (0, 1, 2), (1, 1, 7)])
+    assert confusion_of(found) == Confusion(classes=["9", "10"], counts=[[7, 0], [2, 5]])
+
+
 def test_changes_come_greatest_loss_first() -> None:
-    outcome = dataclasses.replace(
-        contents().outcome, by_class={"a": 0.9, "b": 0.5, "new": 1.0}, champion_by_class={"a": 0.8, "b": 0.7}
-    )
-    assert [(change.name, round(change.difference, 9)) for change in changes(outcome)] == [("b", -0.2), ("a", 0.1)]
-
-
-def test_the_interval_is_wilsons() -> None:
-    # 81 of 263: Newcombe, Statistics in Medicine 17 (1998), table I.
-    assert interval(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    assert interval(1.0, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    found = changes(evaluation())
+    assert [change.name for change in found] != []
+    assert [change.difference for change in found] == sorted(change.difference for change in found)
 
 
 def test_small_images_are_enlarged_by_a_whole_number() -> None:
@@ -389,7 +351,7 @@ def test_lines_stay_in_their_frame_and_names_apart() -> None:
 
 def test_the_ruler_shows_the_threshold_wherever_it_is() -> None:
     for threshold in (0.0, 0.5, 0.97, 1.0):
-        drawn = ruler([("this model", 0.9, interval(0.9, 50))], threshold)
+        drawn = ruler([("this model", 0.9, (0.79, 0.957))], threshold)
         assert 84 <= drawn.threshold.at <= 500
 
 
@@ -413,7 +375,7 @@ def test_numbers_in_names_sort_as_numbers() -> None:
 
 def test_the_page_needs_neither_tfx_nor_tensorflow() -> None:
     code = """import sys, components.report.page, components.report.pictures
-print({"tfx", "tensorflow"} & set(sys.modules))"""
+print({"tfx", "tensorflow", "apache_beam"} & set(sys.modules))"""
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 

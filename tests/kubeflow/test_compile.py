@@ -138,15 +138,15 @@ def test_run_parameters_replace_the_settings_they_stand_for():
         "min_accuracy": 0.25,
         "max_accuracy_drop": 0.5,
         "min_class_accuracy": 0.0,
-        "eval_config": "{}",
+        "config": json.dumps({"min_accuracy": 0.5, "top_k": 5}),
     }
     apply(
         ["epochs=custom_config:trainer.epochs", "destination=destination"]
-        + [f"{name}=eval_config:{name}" for name in ("min_accuracy", "max_accuracy_drop", "min_class_accuracy")],
+        + [f"{name}=config:{name}" for name in ("min_accuracy", "max_accuracy_drop", "min_class_accuracy")],
         properties,
     )
     assert json.loads(properties["custom_config"]) == {"trainer": {"epochs": 9, "seed": 3}}
-    assert '"lower_bound": 0.25' in properties.pop("eval_config")
+    assert json.loads(properties.pop("config"))["min_accuracy"] == 0.25
     assert set(properties) == {"custom_config", "destination"}
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from components.report.parts import (
     balance,
+    calibration,
     champion,
     classes,
     configuration,
@@ -23,10 +24,12 @@ from components.report.parts import (
     intro,
     lineage,
     mistakes,
+    robustness,
     samples,
     search,
     settings,
     sizes,
+    slices,
     splits,
     versions,
 )
@@ -42,7 +45,7 @@ class Group(NamedTuple):
 
 
 GROUPS = (
-    Group("test", "Test results", (intro, confusion, classes, mistakes, champion)),
+    Group("test", "Test results", (intro, confusion, classes, slices, calibration, mistakes, champion, robustness)),
     Group("training", "Training", (settings, curves, search)),
     Group("data", "Data", (splits, samples, balance, sizes)),
     Group("origin", "Origin", (lineage, versions, configuration)),

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from components.report.contents import Contents, Outcome, natural
+from components.evaluator.evaluation import Evaluation
+from components.report.contents import Contents, natural
 
 TITLE = "Champion and challenger"
 
@@ -23,15 +24,17 @@ class Change:
 
 
 def view(contents: Contents) -> dict[str, Any]:
-    """`changes`, the greatest loss first."""
-    return {"changes": changes(contents.outcome)}
+    """`changes`, the greatest loss first, and the comparison over `all` images; both empty without a champion."""
+    comparisons = contents.evaluation.comparisons
+    return {"changes": changes(contents.evaluation), "all": comparisons[0] if comparisons else None}
 
 
-def changes(outcome: Outcome) -> list[Change]:
-    """Classes under champion and challenger, the greatest loss first."""
+def changes(evaluation: Evaluation) -> list[Change]:
+    """Classes that both models have, the greatest loss first."""
+    of_champion = evaluation.champion.by_class if evaluation.champion else {}
     found = [
-        Change(name=name, champion=outcome.champion_by_class[name], challenger=accuracy)
-        for name, accuracy in outcome.by_class.items()
-        if name in outcome.champion_by_class
+        Change(name=name, champion=of_champion[name], challenger=accuracy)
+        for name, accuracy in evaluation.candidate.by_class.items()
+        if name in of_champion
     ]
     return sorted(found, key=lambda change: (change.difference, natural(change.name)))
