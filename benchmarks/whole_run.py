@@ -107,7 +107,7 @@ def run_ours(folders: str, root: str) -> None:
     seconds["run"] = time.monotonic() - before
     seconds |= {name: result.seconds for name, result in results.items()}
     verdict = read_evaluation(artifact_utils.get_single_uri(results["Evaluator"].outputs["evaluation"]))
-    print(json.dumps({"seconds": seconds, "accuracy": verdict.candidate.accuracy}))
+    print(json.dumps({"seconds": seconds, "accuracy": verdict.candidate.overall.accuracy.value}))
 
 
 def table(images: int, steps: int, stock: dict, ours: dict, again: dict) -> str:
