@@ -2,9 +2,13 @@
 SHELL := /bin/sh
 VENV ?= .venv
 export VENV
+DOCKER ?= docker
+IMAGE ?= tfx-vision
+LOCK ?= kfp/requirements.lock
+export DOCKER_BUILDKIT = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock benchmark clean
+.PHONY: help setup demo test lint format lock benchmark image clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -32,6 +36,12 @@ lock: setup ## pin every dependency of pyproject.toml again
 
 benchmark: setup ## the whole run against stock TFX on the same images
 	@"$(VENV)/bin/python" benchmarks/whole_run.py
+
+image: ## the image of every step on Kubeflow (IMAGE=name:tag, LOCK=kfp/requirements-gpu.lock, BASE=…@sha256:…)
+	@"$(DOCKER)" build -f kfp/Dockerfile -t "$(IMAGE)" --build-arg LOCK="$(LOCK)" $(if $(BASE),--build-arg BASE="$(BASE)") \
+	    --build-arg VERSION="$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" \
+	    --build-arg REVISION="$$(git rev-parse HEAD)" $(DOCKER_FLAGS) .
+	@"$(DOCKER)" image ls "$(IMAGE)"
 
 clean: ## remove the environment and caches (not your runs)
 	rm -rf "$(VENV)" .mypy_cache .ruff_cache .pytest_cache

@@ -20,6 +20,7 @@ from pipeline.graph import create_pipeline
 from pipeline.kubeflow import artifact_types, parameters
 from pipeline.kubeflow.check import Engine, check
 from pipeline.kubeflow.config import KubeflowConfig, StepConfig, amount
+from pipeline.kubeflow.exit_handler import add_exit_handler
 from pipeline.kubeflow.platform import platform_spec, step_name
 
 COMMAND = ["python", "-m", "pipeline.kubeflow.entrypoint"]
@@ -42,14 +43,14 @@ class KubeflowRunner(tfx_runner.TfxRunner):
     def run(self, pipeline: Pipeline, run_options: Any = None, **_: Any) -> None:
         """Writes the compiled pipeline; the same configuration gives the same bytes."""
         config = self._config.kubeflow
-        job = build_job(self._config, pipeline)
+        job = build_job(self._config, pipeline, self._engine)
         if self._engine == "vertex":
             text = json.dumps(job, indent=2, sort_keys=True) + "\n"
         else:
             pipeline_spec = job["pipelineSpec"]
             if config.pipeline_root:
                 pipeline_spec["defaultPipelineRoot"] = config.pipeline_root
-            documents = [pipeline_spec, platform_spec(config, container_tasks(pipeline_spec))]
+            documents = [pipeline_spec, platform_spec(config, container_executors(pipeline_spec))]
             text = yaml.safe_dump_all(documents, sort_keys=True, allow_unicode=True, width=120)
         self.output.write_text(text, encoding="utf-8")
 
@@ -77,7 +78,7 @@ def build_graph(config: PipelineConfig) -> Pipeline:
     return graph
 
 
-def build_job(config: PipelineConfig, graph: Pipeline) -> dict[str, Any]:
+def build_job(config: PipelineConfig, graph: Pipeline, engine: Engine) -> dict[str, Any]:
     """KFP's PipelineJob as JSON values."""
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
         kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
@@ -101,6 +102,11 @@ def build_job(config: PipelineConfig, graph: Pipeline) -> dict[str, Any]:
             # images are known not to change: TFX's drivers, which notice such changes, do not run on Kubeflow.
             task.caching_options.enable_cache = getattr(step, "caching", False)
     pipeline_spec.root.input_definitions.CopyFrom(root_inputs(config))
+    if config.kubeflow.webhook and engine == "kubeflow":
+        assert config.kubeflow.image  # `check` asked for it
+        notify, container = add_exit_handler(pipeline_spec, deployment, config.kubeflow.image, config.kubeflow.webhook)
+        set_resources(container, config.kubeflow.steps.notify)
+        set_retries(notify, config.kubeflow.steps.notify, config.kubeflow)
     pipeline_spec.deployment_spec.Clear()
     pipeline_spec.deployment_spec.update(json_format.MessageToDict(deployment))
     job["pipelineSpec"] = json_format.MessageToDict(pipeline_spec)
@@ -209,11 +215,8 @@ def parameter_type(value: Any) -> int:
     return by_class[type(value)]
 
 
-def container_tasks(pipeline_spec: dict[str, Any]) -> dict[str, str]:
-    """Executor labels by task, of the tasks that run in a container."""
-    labels = {
-        name: pipeline_spec["components"][task["componentRef"]["name"]]["executorLabel"]
-        for name, task in pipeline_spec["root"]["dag"]["tasks"].items()
-    }
+def container_executors(pipeline_spec: dict[str, Any]) -> dict[str, str]:
+    """Executor labels of the components that run in a container, by the component's name, which is its task's too."""
     executors = pipeline_spec["deploymentSpec"]["executors"]
-    return {name: label for name, label in labels.items() if "container" in executors[label]}
+    labels = {name: component.get("executorLabel") for name, component in pipeline_spec["components"].items()}
+    return {name: label for name, label in labels.items() if label and "container" in executors[label]}

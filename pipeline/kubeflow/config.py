@@ -16,7 +16,7 @@ AbsolutePath = Annotated[str, Field(pattern=r"^/[^:]*$")]
 """A path in the step's container."""
 StepName = Literal[
     "image_example_gen", "statistics_gen", "schema_gen", "example_validator", "data_gate", "transform", "tuner",
-    "trainer", "champion", "evaluator", "pusher", "report",
+    "trainer", "champion", "evaluator", "pusher", "report", "notify",
 ]  # fmt: skip
 SCALE = {"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12} | {
     f"{prefix}i": 1024**power for power, prefix in enumerate("KMGT", start=1)
@@ -121,6 +121,18 @@ class GateStep(CachedStep):
 
 
 @settings
+class NotifyStep(StepConfig):
+    """The step that sends one message."""
+
+    cpu_request: Cpu = "50m"
+    """Cores that are reserved, such as "2" or "500m"."""
+    memory_request: Memory = "128Mi"
+    """Memory that is reserved, such as "4Gi"."""
+    memory_limit: Memory = "512Mi"
+    """Memory at most; a step that needs more is killed."""
+
+
+@settings
 class StepsConfig:
     """Every step of the pipeline."""
 
@@ -148,6 +160,8 @@ class StepsConfig:
     """Publishes."""
     report: CachedStep = Field(default_factory=CachedStep)
     """Writes the report."""
+    notify: NotifyStep = Field(default_factory=NotifyStep)
+    """Tells the webhook, when there is one."""
 
 
 @settings
@@ -236,6 +250,8 @@ class KubeflowConfig:
     """Volumes, such as the one with the images and the one that TensorFlow Serving reads."""
     scratch: Memory = "20Gi"
     """Room for temporary files in /tmp, which each step has for itself."""
+    webhook: Annotated[str, Field(pattern=r"^(https?://\S+|\$[A-Za-z_]\w*)$")] | None = None
+    """Address that is told, as JSON, how each run ended; $NAME takes it from an environment variable of `secrets`."""
     backoff: BackoffConfig = Field(default_factory=BackoffConfig)
     """Pauses between the tries of a step."""
     steps: StepsConfig = Field(default_factory=StepsConfig)

@@ -1,4 +1,4 @@
-"""Runs a compiled pipeline as Kubeflow does, from its YAML alone, with processes in place of pods.
+"""Runs a compiled pipeline as Kubeflow does, from its YAML alone, with processes or containers in place of pods.
 
 The part of each program of KFP that it plays is written at its function; the source read is kubeflow/pipelines,
 backend/src/v2 (driver, component/launcher_v2.go, metadata, cacheutils), of August 2026. A step's process starts in an
@@ -8,26 +8,24 @@ empty folder, finds its input artifacts where the launcher copies them and nothi
 import hashlib
 import json
 import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
+from compiled import Compiled, RefusedError, is_exit_task, read, refused, run_parameters, topological
 from google.protobuf import json_format, struct_pb2
 from kfp.kubernetes import kubernetes_executor_config_pb2 as kubernetes
 from kfp.pipeline_spec import pipeline_spec_pb2 as spec
+from pods import Processes
 from store import Store
+
+Values = Mapping[str, struct_pb2.Value]
 
 LABELS = {"metadata.labels['pipeline/runid']": "run_id"}
 """What the downward API gives a pod of KFP, of what this project asks for."""
-
-
-class RefusedError(Exception):
-    """What KFP's API server or compiler would refuse."""
 
 
 @dataclass
@@ -51,6 +49,8 @@ class Run:
 
     id: str
     tasks: dict[str, TaskRun]
+    environment: dict[str, str]
+    """Additional environment variables of every step."""
 
     @property
     def succeeded(self) -> bool:
@@ -60,75 +60,15 @@ class Run:
         return {name: task.state for name, task in self.tasks.items()}
 
 
-@dataclass
-class Compiled:
-    """The two documents of a compiled pipeline."""
-
-    pipeline: spec.PipelineSpec
-    deployment: spec.PipelineDeploymentConfig
-    pods: dict[str, kubernetes.KubernetesExecutorConfig]
-    """By executor label."""
-
-    def component(self, task: str) -> spec.ComponentSpec:
-        return self.pipeline.components[self.pipeline.root.dag.tasks[task].component_ref.name]
-
-    def executor(self, task: str) -> spec.PipelineDeploymentConfig.ExecutorSpec:
-        return self.deployment.executors[self.component(task).executor_label]
-
-    def pod(self, task: str) -> kubernetes.KubernetesExecutorConfig:
-        return self.pods.get(self.component(task).executor_label, kubernetes.KubernetesExecutorConfig())
-
-
-def read(path: Path) -> Compiled:
-    """Reads the YAML as the API server does: unknown fields are refused (apiserver/template/v2_template.go)."""
-    pipeline, platform = yaml.safe_load_all(path.read_text(encoding="utf-8"))
-    if pipeline["schemaVersion"] != "2.1.0":
-        raise RefusedError(f"schema version {pipeline['schemaVersion']}")
-    proto = json_format.ParseDict(pipeline, spec.PipelineSpec())
-    json_format.ParseDict(platform, spec.PlatformSpec())
-    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    return Compiled(
-        proto,
-        json_format.ParseDict(pipeline["deploymentSpec"], spec.PipelineDeploymentConfig()),
-        {name: json_format.ParseDict(pod, kubernetes.KubernetesExecutorConfig()) for name, pod in pods.items()},
-    )
-
-
-def refused(compiled: Compiled) -> list[str]:
-    """What open-source KFP does not implement (compiler/visitor.go, compiler/argocompiler, driver/resolve.go)."""
-    found = []
-    for name, task in compiled.pipeline.root.dag.tasks.items():
-        component, executor = compiled.component(name), compiled.executor(name)
-        kind = executor.WhichOneof("spec")
-        if not component.executor_label or kind not in ("container", "importer"):
-            found.append(f"{name}: a {kind} executor is not implemented")
-        if kind == "container" and executor.container.HasField("lifecycle"):
-            found.append(f"{name}: lifecycle hooks are ignored")
-        if kind == "container" and not executor.container.command:
-            found.append(f"{name}: the launcher needs the command, it does not know the image's own")
-        if kind == "importer" and task.trigger_policy.condition:
-            found.append(f"{name}: an importer cannot have a condition")
-        if task.HasField("artifact_iterator"):
-            found.append(f"{name}: artifact iterators are not implemented")
-        for key, parameter in task.inputs.parameters.items():
-            if parameter.WhichOneof("kind") == "runtime_value":
-                if parameter.runtime_value.WhichOneof("value") != "constant":
-                    found.append(f"{name}.{key}: only constants are implemented as runtime values")
-            elif parameter.WhichOneof("kind") not in ("component_input_parameter", "task_output_parameter"):
-                found.append(f"{name}.{key}: this kind of parameter is not implemented")
-        for dependency in task.dependent_tasks:
-            if dependency not in compiled.pipeline.root.dag.tasks:
-                found.append(f"{name}: depends on {dependency}, which is not there")
-    return found
-
-
 class Cluster:
     """Kubeflow's API server, cache and metadata store in memory; artifacts are in a real object store."""
 
-    def __init__(self, store: Store, pipeline_root: str, folder: Path):
-        self._store, self._root, self.folder = store, pipeline_root, folder
+    def __init__(self, store: Store, pipeline_root: str, folder: Path, pods: Any = None):
+        self._store, self._root, self.folder, self._pods = store, pipeline_root, folder, pods or Processes()
         self._cache: dict[str, dict[str, spec.RuntimeArtifact]] = {}
         self._artifacts = 0
+        self.watch: Callable[[str, int, subprocess.Popen, Path], None] | None = None
+        """Called with every step's task, attempt, process and folder once it runs."""
 
     def run(self, path: Path, environment: Mapping[str, str] | None = None, **parameters: Any) -> Run:
         """Runs a compiled pipeline to its end.
@@ -142,24 +82,33 @@ class Cluster:
         if found := refused(compiled):
             raise RefusedError("; ".join(found))
         values = run_parameters(compiled.pipeline.root.input_definitions, parameters)
-        run = Run(str(uuid.uuid4()), {})
-        for name in topological(compiled.pipeline.root.dag.tasks):
-            if any(task.state == "FAILED" for task in run.tasks.values()):  # Argo's failFast
-                run.tasks[name] = TaskRun(name, "OMITTED")
-            else:
-                run.tasks[name] = self._run_task(compiled, name, run, values, environment or {})
+        run = Run(str(uuid.uuid4()), {}, dict(environment or {}))
+        self._run_dag(compiled, compiled.pipeline.root.dag, run, values)
         return run
 
-    def _run_task(
-        self,
-        compiled: Compiled,
-        name: str,
-        run: Run,
-        values: Mapping[str, struct_pb2.Value],
-        environment: Mapping[str, str],
-    ) -> TaskRun:
+    def _run_dag(self, compiled: Compiled, dag: spec.DagSpec, run: Run, values: Values) -> str:
+        """The tasks of a DAG, each followed by its exit task, which Argo has as a hook; returns the DAG's state."""
+        failed = False
+        for name in topological(dag.tasks):
+            task, component = dag.tasks[name], compiled.component(name)
+            if failed:  # Argo's failFast
+                run.tasks[name] = TaskRun(name, "OMITTED")
+                continue
+            if component.HasField("dag"):
+                inner = dict(resolve_inputs(task, run, values).parameter_values)
+                state = self._run_dag(compiled, component.dag, run, inner)
+                run.tasks[name] = TaskRun(name, "SUCCEEDED" if state == "COMPLETE" else "FAILED")
+            else:
+                run.tasks[name] = self._run_task(compiled, name, run, values)
+            failed = run.tasks[name].state == "FAILED"
+            for hook, exit_task in dag.tasks.items():
+                if is_exit_task(exit_task) and name in exit_task.dependent_tasks:
+                    run.tasks[hook] = self._run_task(compiled, hook, run, values)
+        return "FAILED" if failed else "COMPLETE"
+
+    def _run_task(self, compiled: Compiled, name: str, run: Run, values: Values) -> TaskRun:
         """The container driver (driver/container.go), and Argo's retries."""
-        task, component = compiled.pipeline.root.dag.tasks[name], compiled.component(name)
+        task, component = compiled.tasks[name], compiled.component(name)
         inputs = resolve_inputs(task, run, values)
         if compiled.executor(name).HasField("importer"):
             return self._import(compiled, name)
@@ -170,9 +119,13 @@ class Cluster:
             if fingerprint in self._cache:
                 return TaskRun(name, "CACHED", outputs=self._cache[fingerprint])
         result = TaskRun(name, "FAILED")
+        executor_input = spec.ExecutorInput(inputs=inputs)
+        # Once for all attempts: Argo retries the launcher's pod, the driver does not run again.
+        task_root = f"{self._root}/{compiled.pipeline.pipeline_info.name}/{run.id}/{name}/{uuid.uuid4()}"
+        provision_outputs(executor_input, component, task_root)
         while result.state == "FAILED" and result.attempts <= task.retry_policy.max_retry_count:
             result.attempts += 1
-            launch = self._launch(compiled, name, run, inputs, result, environment)
+            launch = self._launch(compiled, name, run, executor_input, result)
             if launch is not None:
                 result.state, result.outputs = "SUCCEEDED", launch
         if fingerprint and result.state == "SUCCEEDED":
@@ -188,52 +141,44 @@ class Cluster:
         return TaskRun(name, "SUCCEEDED", attempts=1, outputs={key: self._record(key, artifact)})
 
     def _launch(
-        self,
-        compiled: Compiled,
-        name: str,
-        run: Run,
-        inputs: spec.ExecutorInput.Inputs,
-        result: TaskRun,
-        environment: Mapping[str, str],
+        self, compiled: Compiled, name: str, run: Run, executor_input: spec.ExecutorInput, result: TaskRun
     ) -> dict[str, spec.RuntimeArtifact] | None:
         """The launcher (component/launcher_v2.go) in a new pod; None when the step failed."""
         pod = self.folder / run.id / f"{name}-{result.attempts}"
-        for folder in ("work", "tmp", "home"):
+        for folder in ("work", "tmp", "home", "s3"):
             (pod / folder).mkdir(parents=True)
-        executor_input = spec.ExecutorInput(inputs=inputs)
-        task_root = f"{self._root}/{compiled.pipeline.pipeline_info.name}/{run.id}/{name}/{uuid.uuid4()}"
-        provision_outputs(executor_input, compiled.component(name), task_root, pod)
-        for artifacts in inputs.artifacts.values():
+        for artifacts in executor_input.inputs.artifacts.values():
             for artifact in artifacts.artifacts:
                 self._store.download(artifact.uri, local_path(artifact.uri, pod))
         for artifacts in executor_input.outputs.artifacts.values():
             local_path(artifacts.artifacts[0].uri, pod).parent.mkdir(parents=True, exist_ok=True)
-        container = compiled.executor(name).container
-        # compileCmdAndArgs: {{$}} is ExecutorInput as JSON.
-        json_input = json_format.MessageToJson(executor_input, indent=None)
-        command = [word.replace("{{$}}", json_input) for word in [*container.command, *container.args]]
+        reported = executor_input.outputs.output_file
+        local_input = spec.ExecutorInput()
+        local_input.CopyFrom(executor_input)
+        local_input.outputs.output_file = str(local_path(reported, Path(self._pods.root(pod) or "/")))
+        container, pod_config = compiled.executor(name).container, compiled.pod(name)
+        command = [substituted(word, local_input) for word in [*container.command, *container.args]]
+        environment = {one.name: one.value for one in container.env} | run.environment
+        environment |= {one.name: {"run_id": run.id}[LABELS[one.field_path]] for one in pod_config.field_path_as_env}
         result.log = pod / "log"
         started = time.monotonic()
         with result.log.open("wb") as output:
-            status = subprocess.run(
-                command,
-                cwd=pod / "work",
-                env=pod_environment(compiled.pod(name), run, pod)
-                | {one.name: one.value for one in container.env}
-                | dict(environment),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            ).returncode
+            process = self._pods.start(command, pod, environment, container, pod_config, output)
+            if self.watch is not None:
+                self.watch(name, result.attempts, process, pod)
+            status = process.wait()
         result.seconds = time.monotonic() - started
         if status:
             return None
-        return self._publish(executor_input, pod)
+        return self._publish(executor_input, pod, local_path(reported, pod))
 
-    def _publish(self, executor_input: spec.ExecutorInput, pod: Path) -> dict[str, spec.RuntimeArtifact]:
+    def _publish(
+        self, executor_input: spec.ExecutorInput, pod: Path, output_file: Path
+    ) -> dict[str, spec.RuntimeArtifact]:
         """Uploads and records the outputs (uploadOutputArtifacts): ExecutorOutput must be well-formed."""
         reported = spec.ExecutorOutput()
-        if (path := Path(executor_input.outputs.output_file)).exists():
-            json_format.Parse(path.read_text(encoding="utf-8"), reported)
+        if output_file.exists():
+            json_format.Parse(output_file.read_text(encoding="utf-8"), reported)
         published = {}
         for key, artifacts in executor_input.outputs.artifacts.items():
             artifact = artifacts.artifacts[0]
@@ -267,58 +212,11 @@ class Cluster:
         return recorded
 
 
-def run_parameters(definitions: spec.ComponentInputsSpec, given: Mapping[str, Any]) -> dict[str, struct_pb2.Value]:
-    """Defaults and what the run gives, checked as the API server does (validatePipelineJobInputs)."""
-    classes: dict[int, type | tuple[type, ...]] = {
-        spec.ParameterType.STRING: str,
-        spec.ParameterType.NUMBER_INTEGER: int,
-        spec.ParameterType.NUMBER_DOUBLE: (int, float),
-        spec.ParameterType.BOOLEAN: bool,
-    }
-    values = {}
-    for name, value in given.items():
-        if name not in definitions.parameters:
-            raise RefusedError(f"parameter {name} is not one of {', '.join(sorted(definitions.parameters))}")
-        if not isinstance(value, classes[definitions.parameters[name].parameter_type]):
-            raise RefusedError(f"parameter {name}: {value!r} has the wrong type")
-        values[name] = json_format.ParseDict(value, struct_pb2.Value())
-    for name, definition in definitions.parameters.items():
-        if name not in values:
-            if not definition.HasField("default_value"):
-                raise RefusedError(f"parameter {name} is required")
-            values[name] = definition.default_value
-    return values
-
-
-def topological(tasks: Mapping[str, spec.PipelineTaskSpec]) -> Iterator[str]:
-    """The tasks, each after those it depends on; by name among equals."""
-    done: set[str] = set()
-    while len(done) < len(tasks):
-        ready = sorted(name for name in tasks if name not in done and done.issuperset(dependencies(tasks[name])))
-        if not ready:
-            raise RefusedError("the tasks depend on one another in a circle")
-        yield from ready
-        done.update(ready)
-
-
-def dependencies(task: spec.PipelineTaskSpec) -> set[str]:
-    """Those it names, and the producers of its inputs."""
-    return {*task.dependent_tasks} | {a.task_output_artifact.producer_task for a in task.inputs.artifacts.values()}
-
-
-def resolve_inputs(
-    task: spec.PipelineTaskSpec, run: Run, values: Mapping[str, struct_pb2.Value]
-) -> spec.ExecutorInput.Inputs:
+def resolve_inputs(task: spec.PipelineTaskSpec, run: Run, values: Values) -> spec.ExecutorInput.Inputs:
     """Parameters and artifacts from the spec (driver/resolve.go)."""
     inputs = spec.ExecutorInput.Inputs()
     for name, parameter in task.inputs.parameters.items():
-        if parameter.WhichOneof("kind") == "component_input_parameter":
-            inputs.parameter_values[name].CopyFrom(values[parameter.component_input_parameter])
-            continue
-        constant = parameter.runtime_value.constant
-        if constant.string_value == "{{$.pipeline_job_uuid}}":
-            constant = struct_pb2.Value(string_value=run.id)
-        inputs.parameter_values[name].CopyFrom(constant)
+        inputs.parameter_values[name].CopyFrom(resolve_parameter(parameter, run, values))
     for name, artifact in task.inputs.artifacts.items():
         source = artifact.task_output_artifact
         produced = run.tasks[source.producer_task].outputs[source.output_artifact_key]
@@ -326,9 +224,29 @@ def resolve_inputs(
     return inputs
 
 
-def provision_outputs(
-    executor_input: spec.ExecutorInput, component: spec.ComponentSpec, task_root: str, pod: Path
-) -> None:
+def resolve_parameter(parameter: Any, run: Run, values: Values) -> struct_pb2.Value:
+    kind = parameter.WhichOneof("kind")
+    if kind == "component_input_parameter":
+        return values[parameter.component_input_parameter]
+    if kind == "task_final_status":
+        producer = parameter.task_final_status.producer_task
+        state = "COMPLETE" if run.tasks[producer].state in ("SUCCEEDED", "CACHED") else "FAILED"
+        status = {"state": state, "pipelineTaskName": producer, "pipelineJobResourceName": run.id, "error": {}}
+        return json_format.ParseDict(status, struct_pb2.Value())
+    constant = parameter.runtime_value.constant
+    return struct_pb2.Value(string_value=run.id) if constant.string_value == "{{$.pipeline_job_uuid}}" else constant
+
+
+def substituted(word: str, executor_input: spec.ExecutorInput) -> str:
+    """Placeholders in the command (getPlaceholders in the launcher): {{$}} is ExecutorInput as JSON."""
+    for name, value in executor_input.inputs.parameter_values.items():
+        simple = value.WhichOneof("kind") == "string_value"
+        text = value.string_value if simple else json.dumps(json_format.MessageToDict(value))
+        word = word.replace(f"{{{{$.inputs.parameters['{name}']}}}}", text)
+    return word.replace("{{$}}", json_format.MessageToJson(executor_input, indent=None))
+
+
+def provision_outputs(executor_input: spec.ExecutorInput, component: spec.ComponentSpec, task_root: str) -> None:
     """URIs of the outputs (provisionOutputs in driver/driver.go), with the output for the step's log."""
     for key, output in component.output_definitions.artifacts.items():
         executor_input.outputs.artifacts[key].artifacts.add(
@@ -339,26 +257,12 @@ def provision_outputs(
         uri=f"{task_root}/executor-logs",
         type=spec.ArtifactTypeSchema(schema_title="system.Artifact"),
     )
-    executor_input.outputs.output_file = str(local_path(f"{task_root}/output_metadata.json", pod))
+    executor_input.outputs.output_file = f"{task_root}/output_metadata.json"
 
 
 def local_path(uri: str, pod: Path) -> Path:
     """LocalPathForURI in component/launcher_v2.go, below the pod's own root."""
     return pod / "s3" / uri.removeprefix("s3://")
-
-
-def pod_environment(pod_config: kubernetes.KubernetesExecutorConfig, run: Run, pod: Path) -> dict[str, str]:
-    """A bare environment: nothing of the caller's but the interpreter."""
-    environment = {
-        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
-        "HOME": str(pod / "home"),
-        "TMPDIR": str(pod / "tmp"),
-        "TFX_VISION_ARTIFACT_ROOT": str(pod),
-        "PYTHONUNBUFFERED": "1",
-    }
-    for one in pod_config.field_path_as_env:
-        environment[one.name] = {"run_id": run.id}[LABELS[one.field_path]]
-    return environment
 
 
 def cache_key(

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-import conformance
+import compiled as kubeflow
 
 OURS = """
 import os
@@ -38,12 +38,12 @@ def median_seconds(code: str, times: int) -> float:
 
 
 def main(pipeline: str, times: str = "1") -> None:
-    compiled, repeat = conformance.read(Path(pipeline)), int(times)
+    pipeline_spec, repeat = kubeflow.read(Path(pipeline)), int(times)
     print(f"`import tensorflow`: {median_seconds(TENSORFLOW, repeat):.1f} s\n")
     print("| step | here | stock entrypoint |\n|---|---:|---:|")
-    for task in conformance.topological(compiled.pipeline.root.dag.tasks):
-        if compiled.executor(task).HasField("container"):
-            path = compiled.executor(task).container.args[1]
+    for task in kubeflow.topological(pipeline_spec.pipeline.root.dag.tasks):
+        if pipeline_spec.executor(task).HasField("container"):
+            path = pipeline_spec.executor(task).container.args[1]
             ours, stock = (median_seconds(code.format(path=path), repeat) for code in (OURS, STOCK))
             print(f"| {task} | {ours:.1f} | {stock:.1f} |", flush=True)
 

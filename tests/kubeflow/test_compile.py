@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-import conformance
+import compiled as kubeflow
 import pytest
 import yaml
 from kfp.pipeline_spec import pipeline_spec_pb2 as spec
@@ -17,31 +17,31 @@ from pipeline.kubeflow.parameters import apply
 
 @pytest.fixture(scope="module")
 def compiled(compiled_file):
-    return conformance.read(compiled_file)
+    return kubeflow.read(compiled_file)
 
 
 def compile_again(config, tmp_path):
     compile_pipeline(config, tmp_path / "pipeline.yaml")
-    return conformance.read(tmp_path / "pipeline.yaml")
+    return kubeflow.read(tmp_path / "pipeline.yaml")
 
 
 def test_nothing_that_open_source_kubeflow_refuses(compiled):
-    assert conformance.refused(compiled) == []
+    assert kubeflow.refused(compiled) == []
 
 
 def test_the_walk_finds_what_kubeflow_refuses(compiled_file):
-    broken = conformance.read(compiled_file)
+    broken = kubeflow.read(compiled_file)
     broken.deployment.executors["Champion_executor"].resolver.SetInParent()
     broken.deployment.executors["Trainer_executor"].container.lifecycle.pre_cache_check.command.append("x")
     broken.deployment.executors["Pusher_executor"].container.ClearField("command")
-    broken.pipeline.root.dag.tasks["Report"].inputs.parameters["config"].runtime_value.runtime_parameter = "x"
-    assert sorted(line.split(":")[0] for line in conformance.refused(broken)) == [
+    broken.tasks["Report"].inputs.parameters["config"].runtime_value.runtime_parameter = "x"
+    assert sorted(line.split(":")[0] for line in kubeflow.refused(broken)) == [
         "Champion", "Pusher", "Report.config", "Trainer",
     ]  # fmt: skip
 
 
 def test_every_component_of_the_graph_is_a_task(compiled):
-    assert set(compiled.pipeline.root.dag.tasks) == {
+    assert set(compiled.tasks) == {
         "ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "DataGate", "Transform", "Tuner",
         "Trainer", "Champion", "Evaluator", "Pusher", "Report",
     }  # fmt: skip
@@ -76,7 +76,7 @@ def test_resources_retries_and_caching_of_each_step(cluster_config, tmp_path):
     assert resources.memory_limit == pytest.approx(34.36, abs=0.01)  # GB, for older servers
     assert (resources.accelerator.resource_type, resources.accelerator.resource_count) == ("nvidia.com/gpu", "2")
     assert not compiled.executor("Pusher").container.resources.HasField("accelerator")
-    tasks = compiled.pipeline.root.dag.tasks
+    tasks = compiled.tasks
     assert (tasks["Trainer"].retry_policy.max_retry_count, tasks["Trainer"].retry_policy.backoff_duration.seconds) == (
         5,
         7,
@@ -120,7 +120,7 @@ def test_run_parameters_have_types_defaults_and_descriptions(compiled):
 def test_run_parameters_reach_the_tasks_they_concern_and_no_others(compiled):
     """Another task would miss the cache for nothing."""
     having = {
-        name: {task for task, one in compiled.pipeline.root.dag.tasks.items() if name in one.inputs.parameters}
+        name: {task for task, one in compiled.tasks.items() if name in one.inputs.parameters}
         for name in compiled.pipeline.root.input_definitions.parameters
     }
     assert having["data_path"] == {"ImageExampleGen", "Report"}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import conformance
 import pytest
+from compiled import RefusedError
 
 from serving import versions
 
@@ -138,7 +139,7 @@ def test_failed_step_is_retried_and_stops_what_depends_on_it(cluster, compiled_f
 
 
 def test_wrong_run_parameters_are_refused_before_anything_runs(cluster, compiled_file):
-    with pytest.raises(conformance.RefusedError, match="epocs is not one of"):
+    with pytest.raises(RefusedError, match="epocs is not one of"):
         cluster.run(compiled_file, epocs=3)
-    with pytest.raises(conformance.RefusedError, match="wrong type"):
+    with pytest.raises(RefusedError, match="wrong type"):
         cluster.run(compiled_file, epochs="three")
