@@ -67,7 +67,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 def evaluate(
-    pipeline: beam.Pipeline,
+    pipeline: "beam.Pipeline",
     config: EvaluatorConfig,
     files: Sequence[str],
     models: Mapping[str, str],

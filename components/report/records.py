@@ -20,13 +20,8 @@ BATCH = 128
 """Records in memory at a time."""
 CHANNELS = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGB + alpha"}
 
-_SPEC = {
-    **{
-        name: tf.io.FixedLenFeature([], tf.string)
-        for name in (features.IMAGE, features.LABEL, features.CONTENT_HASH, features.PATH, features.FORMAT)
-    },
-    **{name: tf.io.FixedLenFeature([], tf.int64) for name in (features.WIDTH, features.HEIGHT, features.CHANNELS)},
-}
+TEXTS = (features.IMAGE, features.LABEL, features.CONTENT_HASH, features.PATH, features.FORMAT)
+NUMBERS = (features.WIDTH, features.HEIGHT, features.CHANNELS)
 
 
 class Kept(NamedTuple):
@@ -100,7 +95,9 @@ def read_split(folder: str) -> Iterator[dict[str, np.ndarray]]:
     """The parsed features of a split's examples, in batches."""
     files = sorted(tf.io.gfile.glob(os.path.join(folder, "*.gz")))
     dataset = tf.data.TFRecordDataset(files, compression_type="GZIP", num_parallel_reads=2)
-    dataset = dataset.batch(BATCH).map(lambda serialized: tf.io.parse_example(serialized, _SPEC))
+    spec = {name: tf.io.FixedLenFeature([], tf.string) for name in TEXTS}
+    spec |= {name: tf.io.FixedLenFeature([], tf.int64) for name in NUMBERS}
+    dataset = dataset.batch(BATCH).map(lambda serialized: tf.io.parse_example(serialized, spec))
     for parsed in dataset.prefetch(1):
         yield {name: value.numpy() for name, value in parsed.items()}
 

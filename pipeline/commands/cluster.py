@@ -28,7 +28,10 @@ def compile_command(config: Path, overrides: tuple[str, ...], output: Path, engi
 
     settings = load_config(config, overrides)
     check(settings, engine)
-    with working("loading TensorFlow and TFX"), output_to(Path(os.devnull)):
+    from pipeline.kubeflow.deferred import defer_everything
+
+    with working("loading TFX"), output_to(Path(os.devnull)):
+        defer_everything()
         from pipeline.kubeflow.compile import compile_pipeline
 
         compile_pipeline(settings, output, engine)

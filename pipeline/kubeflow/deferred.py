@@ -1,28 +1,63 @@
-"""Packages that are imported when something in them is used, for the start-up time of a step."""
+"""Packages that are imported when something in them is used, for the start-up time of a step and of the compiler."""
 
 import importlib
+import os
+import re
 import sys
 import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+TOLERATED = (
+    "tfx.utils.doc_controls",
+    "tfx.dsl.io.plugins.tensorflow_gfile",
+    "tfx.dsl.components.base.base_beam_executor",
+    "tfx.dsl.component.experimental.decorators",
+)
+"""Modules of TFX that every component imports, and that TensorFlow or Beam may be missing for."""
+NAMED = re.compile(
+    r"tfx\.components\.[a-z_.]*executor|components\.\w+\.(?!(component|config)$)\w+"
+    r"|tensorflow_data_validation\.(statistics\.generators\.stats_generator|utils\.io_util)"
+    r"|keras_tuner\.engine(\.base_tuner)?"
+)
+"""Modules of which a graph keeps nothing but names: an executor's class is a string in it."""
 
 
 class DeferredPackage(types.ModuleType):
     """A package whose own code waits until an attribute of it is wanted; its modules can be imported without it."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, places: dict[str, str] | None = None):
+        """With `places`, its modules and, from those that `places` names, more of it are had without its own code."""
         super().__init__(name)
         self.__spec__ = find_spec(name)
         assert self.__spec__ is not None
         self.__path__ = self.__spec__.submodule_search_locations or []
         self.__file__ = self.__spec__.origin
+        self._places = places
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__all__":  # which `from … import *` asks for
             raise AttributeError(f"{self.__name__} has no {name}")
+        places = self.__dict__["_places"]
+        if places and name in places:
+            return getattr(importlib.import_module(f"{self.__name__}.{places[name]}"), name)
+        if places is not None and find_spec(f"{self.__name__}.{name}"):
+            return importlib.import_module(f"{self.__name__}.{name}")
         self.__class__ = types.ModuleType  # type: ignore[assignment]
         self.__spec__.loader.exec_module(self)  # type: ignore[union-attr]
         return getattr(self, name)
+
+
+def defer(name: str, places: dict[str, str] | None = None) -> None:
+    """Defers a package that nothing has imported yet."""
+    if name not in sys.modules:
+        sys.modules[name] = DeferredPackage(name, places)
 
 
 def defer_heavy_packages() -> None:
@@ -31,9 +66,12 @@ def defer_heavy_packages() -> None:
     `tfx.components` imports all components, with TensorFlow Model Analysis and KerasTuner. `tfx.types` names some
     protocol buffers of TensorFlow Model Analysis and imports all of it for that, with Beam and TensorFlow.
     """
-    for name in ("tfx.components", "tensorflow_model_analysis"):
-        if name not in sys.modules:
-            sys.modules[name] = DeferredPackage(name)
+    components = (
+        "StatisticsGen SchemaGen ExampleValidator Transform Tuner Trainer Evaluator InfraValidator Pusher".split()
+    )
+    places = {name: f"{snake_case(name)}.component" for name in components}
+    defer("tfx.components", places | {"FileBasedExampleGen": "example_gen.component"})
+    defer("tensorflow_model_analysis")
     analysis = sys.modules["tensorflow_model_analysis"]
     if isinstance(analysis, DeferredPackage):
         importlib.import_module("google.protobuf.wrappers_pb2")  # which the next one needs and does not import
@@ -45,3 +83,84 @@ def defer_heavy_packages() -> None:
             for name, proto in vars(protos).items():
                 if not name.startswith("_"):
                     setattr(module, name, proto)
+
+
+def defer_everything() -> None:
+    """Lets a process build a graph without the libraries that only its execution uses.
+
+    For a process that compiles and ends: what runs in it afterwards would not find Beam's executors.
+    """
+    os.environ["_KFP_RUNTIME"] = "true"  # kfp without its Kubernetes client
+    with replaced(tensorflow=None, apache_beam=None):
+        for name in TOLERATED:
+            importlib.import_module(name)
+    heavy = "tensorflow tf_keras tensorflow_transform apache_beam keras keras_tuner tfx_bsl pandas"
+    defer("tensorflow_data_validation", {"StatsOptions": "statistics.stats_options"})
+    with replaced(apache_beam=beam_of_coders()):
+        importlib.import_module("tensorflow_data_validation.types")
+    for name in heavy.split():
+        defer(name)
+    defer("kfp.kubernetes", {})
+    defer_heavy_packages()
+    sys.meta_path.insert(0, StandIns())
+
+
+@contextmanager
+def replaced(**packages: Any) -> Iterator[None]:
+    """Has modules in place of packages until the end of the block, unless they are there; None makes imports fail."""
+    mine = {name: module for name, module in packages.items() if name not in sys.modules}
+    sys.modules.update(mine)
+    try:
+        yield
+    finally:
+        for name in mine:
+            del sys.modules[name]
+
+
+def beam_of_coders() -> Any:
+    """What TensorFlow Data Validation's types want of Beam: to register how record batches are encoded."""
+    registry = SimpleNamespace(register_coder=lambda *_: None)
+    return SimpleNamespace(coders=SimpleNamespace(Coder=object, typecoders=SimpleNamespace(registry=registry)))
+
+
+class StandIns(MetaPathFinder, Loader):
+    """Finds modules of which only the names of classes are wanted."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: Any = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self) if NAMED.fullmatch(name) else None
+
+    def create_module(self, spec: ModuleSpec) -> types.ModuleType:
+        module = NamesOnly(spec.name)
+        module.__path__ = []  # so that modules in it are looked for, here
+        return module
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        pass
+
+
+class NamesOnly(types.ModuleType):
+    """A module whose classes have a name and nothing else, and whose functions cannot be called."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or NAMED.fullmatch(f"{self.__name__}.{name}"):  # a module in it
+            raise AttributeError(f"{self.__name__} has no {name}")
+        base = importlib.import_module("tfx.dsl.components.base.base_executor").BaseExecutor
+        stand_in = (
+            type(name, (base,), {"__module__": self.__name__}) if name[0].isupper() else partial(refuse, self, name)
+        )
+        setattr(self, name, stand_in)
+        return stand_in
+
+
+def refuse(module: types.ModuleType, name: str, *arguments: Any, **named: Any) -> NoReturn:
+    """Stands in for a function.
+
+    Raises:
+      RuntimeError: the graph needs it after all; then its module must not be one of `NAMED`.
+    """
+    raise RuntimeError(f"{module.__name__} is only named in this process, so its {name} cannot be called")
+
+
+def snake_case(name: str) -> str:
+    """ImageExampleGen → image_example_gen."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()

@@ -16,6 +16,7 @@ IMAGES, MODELS = "/mnt/images", "/mnt/models"
 KUBEFLOW: dict[str, Any] = {
     "image": "registry.example/tfx-vision@sha256:0123",
     "pipeline_root": "s3://pipelines/v2/artifacts",
+    "webhook": "$WEBHOOK",
     "volumes": [
         {"claim": "images", "path": IMAGES, "steps": ["image_example_gen"]},
         {"claim": "models", "path": MODELS, "steps": ["champion", "pusher"]},
@@ -26,14 +27,15 @@ KUBEFLOW: dict[str, Any] = {
 
 @pytest.fixture(scope="session")
 def cluster_config(configure: Callable[..., PipelineConfig]) -> Callable[..., PipelineConfig]:
-    """Builds the digits' configuration for a cluster; keyword arguments replace settings of `kubeflow`."""
+    """Builds the digits' configuration for a cluster; keyword arguments are settings of `kubeflow`."""
 
-    def build(**kubeflow: Any) -> PipelineConfig:
+    def build(trainer: dict[str, Any] | None = None, **kubeflow: Any) -> PipelineConfig:
         splits = {"train": 6, "eval": 2, "test": 2}
         return configure(
             data={"path": f"{IMAGES}/digits", "splits": splits},
             pusher={"destination": f"{MODELS}/digits"},
             kubeflow=KUBEFLOW | kubeflow,
+            **({"trainer": trainer} if trainer else {}),
         )
 
     return build

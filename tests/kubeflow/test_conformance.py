@@ -4,13 +4,18 @@ The images and the pushed models are on volumes, which a process cannot have mou
 stand in for them. The runs build on one another, as in a cluster.
 """
 
+import http.server
 import json
+import signal
+import threading
+import time
 from pathlib import Path
 
 import conformance
 import pytest
 from compiled import RefusedError
 
+from pipeline.kubeflow.compile import compile_pipeline
 from serving import versions
 
 
@@ -26,8 +31,29 @@ def folders(digits_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def first(cluster, compiled_file, folders):
-    run = cluster.run(compiled_file, **folders)
+def told():
+    """A webhook, and the messages it got."""
+    messages = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/hook", messages
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def first(cluster, compiled_file, folders, told):
+    run = cluster.run(compiled_file, {"WEBHOOK": told[0]}, **folders)
     assert run.succeeded, "\n".join(
         f"{task.name} {task.state}\n{task.log.read_text()[-3000:]}"
         for task in run.tasks.values()
@@ -107,8 +133,10 @@ def test_no_local_path_is_recorded(first, cluster):
 
 
 @pytest.fixture(scope="module")
-def second(first, cluster, compiled_file, folders):
-    return cluster.run(compiled_file, **folders, epochs=3, min_accuracy=0.0, max_accuracy_drop=1.0)
+def second(first, cluster, compiled_file, folders, told):
+    return cluster.run(
+        compiled_file, {"WEBHOOK": told[0]}, **folders, epochs=3, min_accuracy=0.0, max_accuracy_drop=1.0
+    )
 
 
 def test_changed_run_parameter_runs_what_it_concerns_and_the_rest_is_cached(second):
@@ -130,12 +158,58 @@ def test_challenger_was_judged_against_the_champion_and_pushed(second, folders):
     assert versions.read_manifest(folders["destination"], 2).champion == 1
 
 
-def test_failed_step_is_retried_and_stops_what_depends_on_it(cluster, compiled_file, folders):
-    failed = cluster.run(compiled_file, **folders | {"data_path": "/nowhere"})
+def test_terminated_training_is_retried_and_continues_from_its_checkpoint(
+    first, cluster, cluster_config, folders, store, told, tmp_path
+):
+    checkpoints, epochs = tmp_path / "checkpoints", 30
+    config = cluster_config(
+        trainer={"epochs": epochs, "patience": 0, "checkpoints": {"directory": str(checkpoints)}},
+        volumes=[
+            {"claim": "images", "path": "/mnt/images"},
+            {"claim": "models", "path": "/mnt/models"},
+            {"claim": "checkpoints", "path": str(checkpoints), "steps": ["trainer"]},
+        ],
+    )
+    compile_pipeline(config, tmp_path / "pipeline.yaml")
+
+    def terminate(task, attempt, process, pod):
+        """After the third epoch, as when the node is drained."""
+        while task == "Trainer" and attempt == 1 and process.poll() is None:
+            if list(checkpoints.glob("*/state/*-3.index")):
+                process.send_signal(signal.SIGTERM)
+                return
+            time.sleep(0.02)
+
+    cluster.watch = terminate
+    try:
+        run = cluster.run(tmp_path / "pipeline.yaml", {"WEBHOOK": told[0]}, **folders, max_accuracy_drop=1.0)
+    finally:
+        cluster.watch = None
+    assert run.succeeded and run.tasks["Trainer"].attempts == 2
+    log = run.tasks["Trainer"].log.read_text()
+    assert "continuing" in log and "epoch 1/" not in log
+    history = json.loads((fetch(store, run, "Trainer", "model_run", tmp_path / "run") / "history.json").read_text())
+    assert len(history["loss"]) == epochs
+    assert not list(checkpoints.rglob("*.index"))  # nothing is left of a training that ended
+
+
+def test_failed_step_is_retried_and_stops_what_depends_on_it(cluster, compiled_file, folders, told):
+    url, messages = told
+    failed = cluster.run(compiled_file, {"WEBHOOK": url}, **folders | {"data_path": "/nowhere"})
     assert failed.tasks["ImageExampleGen"].state == "FAILED"
     assert failed.tasks["ImageExampleGen"].attempts == 2
-    assert {state for name, state in failed.states().items() if name != "ImageExampleGen"} == {"OMITTED"}
+    ran = {"ImageExampleGen", "Steps", "Notify"}
+    assert {state for name, state in failed.states().items() if name not in ran} == {"OMITTED"}
     assert "/nowhere does not exist" in failed.tasks["ImageExampleGen"].log.read_text()
+    assert messages[-1] == {
+        "pipeline": "digits", "run": failed.id, "succeeded": False, "state": "FAILED",
+        "text": f"digits: run {failed.id} failed",
+    }  # fmt: skip
+
+
+def test_end_of_a_good_run_is_told_too(first, told):
+    [message] = [message for message in told[1] if message["run"] == first.id]
+    assert message["succeeded"] and message["text"] == f"digits: run {first.id} succeeded"
 
 
 def test_wrong_run_parameters_are_refused_before_anything_runs(cluster, compiled_file):

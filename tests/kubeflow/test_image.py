@@ -1,0 +1,58 @@
+"""The compiled pipeline run inside the built image: `make image`, then TFX_VISION_IMAGE=tfx-vision pytest -m slow.
+
+The steps' containers have a numeric user, no privileges, a root file system that cannot be written to, and no network:
+what they read and write is the volumes and the artifacts that the launcher copies from and to the store.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+
+import conformance
+import pytest
+from pods import Containers
+
+from pipeline.kubeflow.compile import compile_pipeline
+from serving import versions
+
+pytestmark = pytest.mark.slow
+IMAGE = os.environ.get("TFX_VISION_IMAGE", "")
+
+
+@pytest.fixture(scope="module")
+def docker():
+    found = os.environ.get("DOCKER") or shutil.which("docker")
+    if not IMAGE or not found:
+        pytest.skip("give the image in TFX_VISION_IMAGE; an engine is needed, docker or what DOCKER names")
+    return found
+
+
+def test_it_ends_with_a_pushed_model(docker, store, cluster_config, digits_folder, tmp_path):
+    models = tmp_path / "models"
+    models.mkdir(mode=0o777)
+    models.chmod(0o777)
+    (images := tmp_path / "images").mkdir()
+    shutil.copytree(digits_folder, images / "digits")
+    compile_pipeline(cluster_config(image=IMAGE, webhook=None), tmp_path / "pipeline.yaml")
+    pods = Containers(docker, {"images": images, "models": models})
+    run = conformance.Cluster(store, "s3://pipelines/v2/artifacts", tmp_path / "pods", pods).run(
+        tmp_path / "pipeline.yaml"
+    )
+    failed = [task for task in run.tasks.values() if task.state == "FAILED"]
+    assert not failed, failed[0].log.read_text()[-3000:]
+    assert set(run.states().values()) == {"SUCCEEDED"}
+    assert versions.read_manifest(models / "digits", 1).metrics["accuracy"] >= 0.9
+    print(json.dumps({name: round(task.seconds, 1) for name, task in run.tasks.items()}))
+
+
+def test_image_says_what_it_is_and_what_is_in_it(docker):
+    inspected = subprocess.run([docker, "inspect", IMAGE], check=True, capture_output=True, text=True).stdout
+    config = json.loads(inspected)[0]["Config"]
+    assert config["User"] == "65532:65532"
+    assert config["Labels"]["org.opencontainers.image.title"] == "tfx-vision"
+    shown = ["run", "--rm", "--network=none", "--entrypoint=cat", IMAGE, "/opt/venv/sbom.cdx.json"]
+    bill = json.loads(subprocess.run([docker, *shown], check=True, capture_output=True, text=True).stdout)
+    purls = {component["purl"].split("@")[0] for component in bill["components"]}
+    assert {"pkg:pypi/tensorflow", "pkg:pypi/tfx-vision", "pkg:deb/debian/libc6"} <= purls
+    assert not {"pkg:deb/debian/gcc", "pkg:pypi/pytest"} & purls
