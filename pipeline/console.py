@@ -57,6 +57,7 @@ for command in (
     data.data,
     serving.serve,
     serving.predict,
+    serving.serving_group,
     versions.versions,
     versions.rollback,
     versions.promote,

@@ -6,8 +6,6 @@ from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-PATH = "/monitoring/prometheus/metrics"
-
 # TensorFlow Serving's buckets in microseconds, to about 20 minutes (servables/tensorflow/util.cc).
 _BUCKETS = [10 * 1.8**power for power in range(33)]
 _MICROSECONDS = 1e6

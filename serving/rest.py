@@ -20,11 +20,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from serving import json_tensors, messages, metrics
+from serving import json_tensors, messages
 from serving.backend import Backend
 from serving.config import ServingConfig
 from serving.errors import RequestError, invalid
 from serving.json_writer import Writer, show
+from serving.model_config import METRICS_PATH
 from serving.models import DEFAULT_SIGNATURE
 
 VERSION_HEADER = "Model-Version"
@@ -86,7 +87,7 @@ def create_app(backend: Backend, config: ServingConfig) -> Starlette:
     return Starlette(
         routes=[
             Route("/", show_page),
-            Route(metrics.PATH, show_metrics),
+            Route(METRICS_PATH, show_metrics),
             Route("/v1/{path:path}", answer, methods=methods),
         ],
         exception_handlers={HTTPException: refuse, Exception: fail},
