@@ -15,7 +15,9 @@ PROJECT = Path(__file__).parents[2]
 GUIDE = (PROJECT / "docs/kubeflow.md").read_text(encoding="utf-8")
 MODELS = {
     "PersistentVolumeClaim": "V1PersistentVolumeClaim",
+    "ConfigMap": "V1ConfigMap",
     "Deployment": "V1Deployment",
+    "HorizontalPodAutoscaler": "V2HorizontalPodAutoscaler",
     "Service": "V1Service",
     "PodDisruptionBudget": "V1PodDisruptionBudget",
     "NetworkPolicy": "V1NetworkPolicy",
@@ -23,7 +25,7 @@ MODELS = {
 
 
 def manifests() -> list[dict]:
-    files = sorted((PROJECT / "kfp/cluster").glob("*.yaml"))
+    files = sorted([*(PROJECT / "kfp/cluster").glob("*.yaml"), *(PROJECT / "kfp/serving").glob("*.yaml")])
     return [document for file in files for document in yaml.safe_load_all(file.read_text())]
 
 
@@ -46,9 +48,8 @@ def test_the_guide_s_configuration_is_accepted_and_fits_the_manifests():
     check(config, "kubeflow")
     claims = {one["metadata"]["name"] for one in manifests() if one["kind"] == "PersistentVolumeClaim"}
     assert {volume.claim for volume in config.kubeflow.volumes} == claims
-    [deployment] = [one for one in manifests() if one["kind"] == "Deployment"]
-    served = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
-    assert f"--model_base_path={config.pusher.destination}" in served
+    [served] = [one["data"] for one in manifests() if one["kind"] == "ConfigMap"]
+    assert f'base_path: "{config.pusher.destination}"' in served["models.config"]
 
 
 def test_the_guide_names_files_that_are_there():
