@@ -3,12 +3,14 @@
 import logging
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from trainer_module.checkpoints import TrainingState
 from trainer_module.config import TrainerConfig
+from trainer_module.diagnostics import Evidence, diagnose
 from trainer_module.history import best_epoch
 
 log = logging.getLogger("tfx_vision.training")
@@ -86,12 +88,29 @@ class Record(tf.keras.callbacks.Callback):
             self.model.stop_training = True
 
 
+class Diagnose(tf.keras.callbacks.Callback):
+    """Says in the log what is wrong, once, as soon as it shows."""
+
+    def __init__(self, evidence: Callable[[], Evidence]):
+        super().__init__()
+        self._supports_tf_logs = True
+        self._evidence = evidence
+        self._said: set[str] = set()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        for finding in diagnose(self._evidence()):
+            if finding.rule not in self._said:
+                self._said.add(finding.rule)
+                log.warning("%s since epoch %d: %s %s", finding.rule, finding.epoch, finding.evidence, finding.advice)
+
+
 def build_callbacks(
-    config: TrainerConfig, state: TrainingState, *, steps: int, log_dir: str
+    config: TrainerConfig, state: TrainingState, *, steps: int, log_dir: str, evidence: Callable[[], Evidence]
 ) -> list[tf.keras.callbacks.Callback]:
-    """Progress, TensorBoard, the record with its early stop; what else changes training comes after these."""
+    """Progress, TensorBoard, the record with its early stop, diagnostics; what else changes training comes after."""
     return [
         Progress(epochs=config.epochs, steps=steps),
         tf.keras.callbacks.TensorBoard(log_dir, write_graph=False),
         Record(state, config),
+        Diagnose(evidence),
     ]

@@ -8,10 +8,10 @@ import tensorflow as tf
 from trainer_module import feeding
 from trainer_module.augmentation import augmentation
 from trainer_module.callbacks import build_callbacks
-from trainer_module.checkpoints import Checkpoints, StartAt, TrainingState
+from trainer_module.checkpoints import Checkpoints, Progress, StartAt, TrainingState
 from trainer_module.config import TrainerConfig
 from trainer_module.data import Split
-from trainer_module.history import History
+from trainer_module.diagnostics import Evidence
 from trainer_module.settings import TrainingSettings
 
 log = logging.getLogger("tfx_vision.training")
@@ -19,7 +19,7 @@ log = logging.getLogger("tfx_vision.training")
 
 def fit(
     model: tf.keras.Model, settings: TrainingSettings, train: Split, evaluation: Split, *, folder: str, log_dir: str
-) -> History:
+) -> Evidence:
     """Trains, from the last checkpoint if there is one; the model ends with the weights that are to be kept.
 
     Args:
@@ -31,7 +31,7 @@ def fit(
       log_dir: TensorBoard's logs go into its folder `tensorboard`.
 
     Returns:
-      Per epoch, loss, accuracy, val_loss and val_accuracy.
+      The history (per epoch, loss, accuracy, val_loss and val_accuracy) and what `diagnostics` needs besides.
 
     Raises:
       ValueError: the loss was NaN in the first epoch. After a later one the weights of the best epoch are kept.
@@ -46,7 +46,18 @@ def fit(
     if not progress.finished:
         run(state, settings, train, evaluation, os.path.join(log_dir, "tensorboard"))
         finish(state, config)
-    return progress.history
+    return evidence(progress, config, train)
+
+
+def evidence(progress: Progress, config: TrainerConfig, train: Split) -> Evidence:
+    """What the diagnostics look at."""
+    return Evidence(
+        history=progress.history,
+        classes=train.classes,
+        learning_rate=config.learning_rate,
+        nan_epoch=progress.nan_epoch,
+        ended=progress.finished,
+    )
 
 
 def run(state: TrainingState, settings: TrainingSettings, train: Split, evaluation: Split, log_dir: str) -> None:
@@ -62,6 +73,9 @@ def run(state: TrainingState, settings: TrainingSettings, train: Split, evaluati
         first_step=progress.epoch * steps + progress.batch,
         augment=augmentation(settings.augmentation, config.seed),
     )
+    watching = build_callbacks(
+        config, state, steps=steps, log_dir=log_dir, evidence=lambda: evidence(progress, config, train)
+    )
     saving = Checkpoints(state, config.checkpoints, steps)
     model._training_state = StartAt(progress)
     try:
@@ -71,7 +85,7 @@ def run(state: TrainingState, settings: TrainingSettings, train: Split, evaluati
                 validation_data=feeding.feed(evaluation, config.batch_size, feeder=config.feeder),
                 epochs=config.epochs,
                 steps_per_epoch=steps,
-                callbacks=[*build_callbacks(config, state, steps=steps, log_dir=log_dir), saving],
+                callbacks=[*watching, saving],
                 verbose=0,
             )
     finally:

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from trainer_module import checkpoints, data, export, feeding
+from trainer_module import checkpoints, data, diagnostics, export, feeding
 from trainer_module.fitting import fit
 from trainer_module.models import build_model
 from trainer_module.optimizers import build_optimizer
@@ -27,8 +27,8 @@ def run_fn(fn_args: FnArgs) -> None:
       fn_args: TFX's arguments; `custom_config` holds the JSON forms of the sections of `TrainingSettings`, and
         `hyperparameters`, when a Tuner ran or one is reused, replaces their values.
 
-    Writes the saved model to `serving_model_dir`, and `history.json`, `training.json` and TensorBoard's logs to
-    `model_run_dir`. Started again after an interruption, it continues from its last checkpoint.
+    Writes the saved model to `serving_model_dir`, and `history.json`, `diagnostics.json`, `training.json` and
+    TensorBoard's logs to `model_run_dir`. Started again after an interruption, it continues from its last checkpoint.
     """
     settings = read_settings(fn_args.custom_config).with_values((fn_args.hyperparameters or {}).get("values", {}))
     transform, config = settings.transform, settings.trainer
@@ -46,10 +46,11 @@ def run_fn(fn_args: FnArgs) -> None:
     )
     identity = settings.to_json() | {"classes": classes, "data": data.fingerprint(train)}
     folder = checkpoints.folder_for(config.checkpoints, fn_args.model_run_dir, identity)
-    history = fit(model, settings, train, evaluation, folder=folder, log_dir=fn_args.model_run_dir)
+    outcome = fit(model, settings, train, evaluation, folder=folder, log_dir=fn_args.model_run_dir)
 
     export.save(model, transform_output, transform, classes, fn_args.serving_model_dir)
-    write_json(fn_args.model_run_dir, "history.json", history)
+    write_json(fn_args.model_run_dir, "history.json", outcome.history)
+    write_json(fn_args.model_run_dir, "diagnostics.json", diagnostics.as_json(outcome))
     write_json(fn_args.model_run_dir, "training.json", settings.to_json())
     checkpoints.remove(folder)
 

@@ -45,7 +45,7 @@ def train(split: Any, folder: Path, *, interrupt: Callable[[int, int], None] | N
         )
         fitting.build_callbacks = lambda *args, **more: [*build(*args, **more), watch]
     try:
-        history = fitting.fit(model, everything, split, split, folder=str(folder), log_dir=str(folder / "logs"))
+        history = fitting.fit(model, everything, split, split, folder=str(folder), log_dir=str(folder / "logs")).history
     finally:
         fitting.build_callbacks = build
     return model.get_weights(), history

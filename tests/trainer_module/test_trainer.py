@@ -28,7 +28,8 @@ def test_training_learns(split, tmp_path):
     make_reproducible(config.seed)
     settings = TrainingSettings(model=ModelConfig(filters=[4], hidden_units=8, dropout=0), trainer=config)
     model = compiled_model(settings, split)
-    history = fit(model, settings, split, split, folder=str(tmp_path / "checkpoints"), log_dir=str(tmp_path))
+    folder = str(tmp_path / "checkpoints")
+    history = fit(model, settings, split, split, folder=folder, log_dir=str(tmp_path)).history
     assert history["loss"][-1] < history["loss"][0]
     assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
 

@@ -21,6 +21,7 @@ from components.report.parts import (
     configuration,
     confusion,
     curves,
+    diagnosis,
     intro,
     lineage,
     mistakes,
@@ -46,7 +47,7 @@ class Group(NamedTuple):
 
 GROUPS = (
     Group("test", "Test results", (intro, confusion, classes, slices, calibration, mistakes, champion, robustness)),
-    Group("training", "Training", (settings, curves, search)),
+    Group("training", "Training", (settings, curves, diagnosis, search)),
     Group("data", "Data", (splits, samples, balance, sizes)),
     Group("origin", "Origin", (lineage, versions, configuration)),
 )
