@@ -23,8 +23,6 @@ from trainer_module.history import History
 
 log = logging.getLogger("tfx_vision.training")
 
-UNREADABLE = (tf.errors.DataLossError, tf.errors.NotFoundError, tf.errors.OutOfRangeError)
-
 
 def folder_for(config: CheckpointConfig, model_run: str, identity: Mapping[str, Any]) -> str:
     """Where a training keeps its checkpoints: the same folder whenever the same training is started again.
@@ -111,8 +109,12 @@ class TrainingState:
         for path in reversed(found.all_model_checkpoint_paths if found else []):
             try:
                 self._checkpoint.restore(path).assert_existing_objects_matched()
-            except UNREADABLE:
+            except tf.errors.OpError:  # whatever a damaged file makes of it
                 log.warning("checkpoint %s cannot be read; trying the one before it", path)
+            except (AssertionError, ValueError) as error:
+                raise ValueError(
+                    f"the checkpoints in {self._state_folder} are of another network; remove that folder"
+                ) from error
             else:
                 return True
         return False

@@ -44,7 +44,7 @@ def run_fn(fn_args: FnArgs) -> None:
     log.info(
         "training %s with %s parameters under %s", model.name, f"{model.count_params():,}", type(strategy).__name__
     )
-    identity = settings.to_json() | {"classes": classes, "data": data.fingerprint(train)}
+    identity = settings.to_json() | {"classes": classes, "data": data.fingerprint(train, evaluation)}
     folder = checkpoints.folder_for(config.checkpoints, fn_args.model_run_dir, identity)
     outcome = fit(model, settings, train, evaluation, folder=folder, log_dir=fn_args.model_run_dir)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer_module import fitting
+from trainer_module import checkpoints, fitting
 from trainer_module.augmentation_config import AugmentationConfig
-from trainer_module.config import TrainerConfig
+from trainer_module.config import CheckpointConfig, TrainerConfig
 from trainer_module.model_config import ModelConfig
 from trainer_module.settings import TrainingSettings
 from trainer_module.trainer import compiled_model, make_reproducible
@@ -23,10 +23,12 @@ class Interruption(Exception):
     """Stands in for the end of the process: nothing of the training survives but its folder."""
 
 
-def train(split: Any, folder: Path, *, interrupt: Callable[[int, int], None] | None = None, **settings: Any) -> Any:
+def train(
+    split: Any, folder: Path, *, interrupt: Callable[[Any, int, int], None] | None = None, **settings: Any
+) -> Any:
     """Trains with dropout and batch normalization; returns weights and history.
 
-    `interrupt` is called with epoch and batch after each step, before the checkpoint of that step.
+    `interrupt` is called with model, epoch and batch after each step, before the checkpoint of that step.
     """
     config = TrainerConfig(**{"epochs": 3, "batch_size": 10, "learning_rate": 0.01, "patience": 0} | settings)
     tf.keras.backend.clear_session()
@@ -41,7 +43,7 @@ def train(split: Any, folder: Path, *, interrupt: Callable[[int, int], None] | N
         position = {"epoch": 0}
         watch = tf.keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, logs: position.update(epoch=epoch),
-            on_train_batch_end=lambda batch, logs: interrupt(position["epoch"], batch),
+            on_train_batch_end=lambda batch, logs: interrupt(model, position["epoch"], batch),
         )
         fitting.build_callbacks = lambda *args, **more: [*build(*args, **more), watch]
     try:
@@ -51,11 +53,11 @@ def train(split: Any, folder: Path, *, interrupt: Callable[[int, int], None] | N
     return model.get_weights(), history
 
 
-def at(epoch: int, batch: int, act: Callable[[], Any]) -> Callable[[int, int], None]:
-    return lambda *position: act() if position == (epoch, batch) else None
+def at(epoch: int, batch: int, act: Callable[[Any], Any]) -> Callable[[Any, int, int], None]:
+    return lambda model, *position: act(model) if position == (epoch, batch) else None
 
 
-def die() -> None:
+def die(model: Any) -> None:
     raise Interruption
 
 
@@ -83,6 +85,67 @@ def test_a_killed_training_ends_as_if_it_had_never_stopped(split, uninterrupted,
 def test_ctrl_c_saves_after_the_step_and_nothing_is_trained_twice(split, uninterrupted, tmp_path):
     steps = []
     with pytest.raises(KeyboardInterrupt):
-        train(split, tmp_path, interrupt=at(1, 2, lambda: signal.raise_signal(signal.SIGINT)))
-    assert same(train(split, tmp_path, interrupt=lambda *position: steps.append(position)), uninterrupted)
+        train(split, tmp_path, interrupt=at(1, 2, lambda model: signal.raise_signal(signal.SIGINT)))
+    assert same(train(split, tmp_path, interrupt=lambda model, *position: steps.append(position)), uninterrupted)
     assert steps == [(1, 3), (1, 4), *((2, batch) for batch in range(STEPS))]
+
+
+def test_nan_stops_training_and_keeps_the_weights_of_the_best_epoch(split, uninterrupted, tmp_path, caplog):
+    def poison(model: Any) -> None:
+        model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
+
+    weights, history = train(split, tmp_path, interrupt=at(2, 0, poison), epochs=5, schedule="constant")
+    assert len(history["loss"]) == 2
+    assert all(np.isfinite(values).all() for values in weights)
+    assert "nan since epoch 3" in caplog.text and "keeping epoch 2" in caplog.text
+
+
+def test_a_finished_training_is_not_repeated_when_what_follows_it_was_killed(split, uninterrupted, tmp_path):
+    steps: list[Any] = []
+    train(split, tmp_path)
+    assert same(train(split, tmp_path, interrupt=lambda *position: steps.append(position)), uninterrupted)
+    assert steps == []
+
+
+def test_a_checkpoint_that_cannot_be_read_gives_way_to_the_one_before(split, uninterrupted, tmp_path):
+    with pytest.raises(Interruption):
+        train(split, tmp_path, interrupt=at(2, 1, die))
+    [newest] = (tmp_path / "state").glob("ckpt-2.index")
+    newest.write_bytes(newest.read_bytes()[:100])
+    steps: list[Any] = []
+    resumed = train(split, tmp_path, interrupt=lambda model, *position: steps.append(position))
+    assert same(resumed, uninterrupted)
+    assert steps[0] == (1, 0)
+
+
+def test_early_stopping_counts_across_an_interruption_and_ends_with_the_best_weights(split, tmp_path):
+    settings = {"epochs": 30, "patience": 2, "min_improvement": 0.5, "learning_rate": 0.001}
+    whole = train(split, tmp_path / "whole", **settings)
+    epochs = len(whole[1]["val_loss"])
+    assert epochs < 30
+    with pytest.raises(Interruption):
+        train(split, tmp_path / "killed", interrupt=at(epochs - 1, 1, die), **settings)
+    assert same(train(split, tmp_path / "killed", **settings), whole)
+
+
+def test_only_so_many_checkpoints_are_kept_and_only_of_the_best_epochs_if_asked(split, tmp_path):
+    def saved(folder: Path) -> list[str]:
+        return sorted(path.stem for path in (folder / "state").glob("*.index"))
+
+    with pytest.raises(Interruption):
+        train(split, tmp_path / "all", interrupt=at(2, 4, die), checkpoints={"every_steps": 1, "keep": 3})
+    assert saved(tmp_path / "all") == ["ckpt-12", "ckpt-13", "ckpt-14"]
+    with pytest.raises(Interruption):
+        settings = {"checkpoints": {"best_only": True, "keep": 9}, "min_improvement": 9.0}
+        train(split, tmp_path / "best", interrupt=at(2, 4, die), **settings)
+    assert saved(tmp_path / "best") == ["ckpt-1"]
+
+
+def test_the_same_training_finds_its_folder_again_and_another_one_does_not():
+    config = CheckpointConfig()
+    first = checkpoints.folder_for(config, "runs/a/Trainer/model_run/5", {"data": "x", "epochs": 3})
+    assert first == checkpoints.folder_for(config, "runs/a/Trainer/model_run/6", {"epochs": 3, "data": "x"})
+    assert first != checkpoints.folder_for(config, "runs/a/Trainer/model_run/5", {"data": "y", "epochs": 3})
+    assert Path(first).parent == Path("runs/a/Trainer/checkpoints")
+    elsewhere = CheckpointConfig(directory="/volume")
+    assert checkpoints.folder_for(elsewhere, "anything/at/all", {}).startswith("/volume/")
