@@ -2,9 +2,9 @@
 
 Usage: kills.py [KILLS]   (default 20)
 
-The digits of scikit-learn, dropout and batch normalization, Adam under a cosine, a checkpoint every 7 steps and every
-epoch. Each attempt is a process of its own; what a killed one leaves behind is its folder of checkpoints. Writes
-kills.md beside this file.
+The digits of scikit-learn, dropout, batch normalization and augmentation, Adam under a cosine, a checkpoint every 7
+steps and every epoch. Each attempt is a process of its own; what a killed one leaves behind is its folder of
+checkpoints. Writes kills.md beside this file.
 """
 
 import hashlib
@@ -21,14 +21,20 @@ from datetime import date
 from pathlib import Path
 
 from trainer_module import data, trainer  # the attempts are forked, so that each need not import TensorFlow anew
-from trainer_module.config import TrainerConfig
+from trainer_module.augmentation_config import AugmentationConfig
+from trainer_module.config import CheckpointConfig, TrainerConfig
 from trainer_module.fitting import fit
 from trainer_module.model_config import ModelConfig
+from trainer_module.settings import TrainingSettings
 from transform import features
 from transform.config import TransformConfig
 
-CONFIG = TrainerConfig(epochs=8, batch_size=32, patience=0, checkpoints={"every_steps": 7})  # type: ignore[arg-type]
-MODEL = ModelConfig(filters=[16, 32], hidden_units=32)
+SETTINGS = TrainingSettings(
+    transform=TransformConfig(height=8, width=8, channels=1),
+    model=ModelConfig(filters=[16, 32], hidden_units=32),
+    augmentation=AugmentationConfig(rotation=10, mixup=0.2),
+    trainer=TrainerConfig(epochs=8, batch_size=32, patience=0, checkpoints=CheckpointConfig(every_steps=7)),
+)
 
 
 def main() -> None:
@@ -108,14 +114,14 @@ def train(file: Path, folder: Path) -> None:
     logger.setLevel(logging.INFO)
     logger.addHandler(Continued())
     logger.propagate = False
-    split = data.open_split([str(file)], TransformConfig(height=8, width=8, channels=1), 10)
-    trainer.make_reproducible(CONFIG.seed)
-    model = trainer.compiled_model(MODEL, CONFIG, split)
+    split = data.open_split([str(file)], SETTINGS.transform, 10)
+    trainer.make_reproducible(SETTINGS.trainer.seed)
+    model = trainer.compiled_model(SETTINGS, split)
     folder.mkdir(exist_ok=True)
     if not (folder / "began").exists():
         (folder / "began.part").write_text(json.dumps(time.time()))
         (folder / "began.part").rename(folder / "began")
-    history = fit(model, CONFIG, split, split, folder=str(folder / "checkpoints"), log_dir=str(folder)).history
+    history = fit(model, SETTINGS, split, split, folder=str(folder / "checkpoints"), log_dir=str(folder)).history
     digest = hashlib.sha256(json.dumps(history).encode())
     for weights in [*model.get_weights(), *(variable.numpy() for variable in model.optimizer.variables)]:
         digest.update(weights.tobytes())
