@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from components.evaluator.config import EvaluatorConfig
 from components.image_example_gen.config import DataConfig
+from components.infra_validator.config import InfraValidatorConfig
 from components.pusher.config import PusherConfig
 from pipeline.kubeflow.config import KubeflowConfig
 from serving.config import ServingConfig
@@ -58,6 +59,8 @@ class PipelineConfig:
     """Training."""
     evaluator: EvaluatorConfig = Field(default_factory=EvaluatorConfig)
     """What blesses a model."""
+    infra_validator: InfraValidatorConfig = Field(default_factory=InfraValidatorConfig)
+    """The trial in a server before the push."""
     pusher: PusherConfig = Field(default_factory=PusherConfig)
     """Where it goes."""
     serving: ServingConfig = Field(default_factory=ServingConfig)

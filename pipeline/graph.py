@@ -16,6 +16,7 @@ from components.champion.component import Champion
 from components.data_gate.component import DataGate
 from components.evaluator.component import Evaluator
 from components.image_example_gen.component import ImageExampleGen
+from components.infra_validator.component import InfraValidator
 from components.pusher.component import Pusher
 from components.report.component import Report
 from components.tuner.component import Tuner
@@ -77,9 +78,22 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         baseline_model=champion.outputs["champion"],
         config=config.evaluator,
     )
+    infra_validator = (
+        InfraValidator(
+            model=trainer.outputs["model"],
+            model_blessing=evaluator.outputs["blessing"],
+            evaluation=evaluator.outputs["evaluation"],
+            config=config.infra_validator,
+            model_name=config.name,
+        )
+        if config.infra_validator.enabled
+        else None
+    )
+    infra_blessing = infra_validator.outputs["blessing"] if infra_validator else None
     pusher = Pusher(
         model=trainer.outputs["model"],
         blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_blessing,
         evaluation=evaluator.outputs["evaluation"],
         champion=champion.outputs["champion"],
         config=config.pusher,
@@ -99,11 +113,12 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         champion=champion.outputs["champion"],
         evaluation=evaluator.outputs["evaluation"],
         blessing=evaluator.outputs["blessing"],
+        infra_blessing=infra_blessing,
         pushed_model=pusher.outputs["pushed_model"],
     )
     components = [example_gen, statistics_gen, schema_gen, validator, gate, transform]
     components += [search[0]] if search else []
-    components += [trainer, champion, evaluator, pusher, report]
+    components += [trainer, champion, evaluator, *([infra_validator] if infra_validator else []), pusher, report]
     database = sqlite_metadata_connection_config(str(config.folder / "metadata.db"))
     return Pipeline(
         pipeline_name=config.name,

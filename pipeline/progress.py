@@ -23,6 +23,7 @@ ACTIVITIES = {
     "Trainer": "train the model",
     "Champion": "look up the model being served",
     "Evaluator": "evaluate against thresholds and champion",
+    "InfraValidator": "serve the model for trial and ask it",
     "Pusher": "push the model to its destination",
     "Report": "write the report",
 }

@@ -11,6 +11,8 @@ from tfx.types import artifact_utils
 
 from components.data_gate.component import class_counts, load_statistics
 from components.evaluator.evaluation import Evaluation, read_evaluation
+from components.infra_validator.component import SKIPPED, read_trial
+from components.infra_validator.trial import Trial
 from components.report.page import PAGE
 from pipeline.config import PipelineConfig
 from pipeline.execution import Result
@@ -37,20 +39,43 @@ def show(config: PipelineConfig, results: Mapping[str, Result], console: Console
     cached = sum(result.cached for result in results.values())
     if "Tuner" in results:
         copy_best_hyperparameters(config, results["Tuner"])
+    trial = infra_trial(results)
+    misses = [*verdict.misses, *(trial.misses if trial else [])]
+    blessed = not misses
     rows = {
         "Accuracy": accuracy(config, verdict),
         "Images": images(results["StatisticsGen"]),
-        "Model": model(config, results["Pusher"], verdict),
+        "Server": server(trial),
+        "Model": model(config, results["Pusher"]),
         "Time": f"{duration(seconds)}, {cached} of {len(results)} components cached",
         "Report": escape(str(copy_report(config, results["Report"]))),
-        "Next": next_command(config, verdict),
+        "Next": next_command(config, blessed),
     }
     console.print()
     for name, text in rows.items():
-        console.print(f"[bold]{name:<10}[/]{text}")
-    for miss in verdict.misses:
+        if text:
+            console.print(f"[bold]{name:<10}[/]{text}")
+    for miss in misses:
         console.print(f"[red]Not blessed:[/] {escape(miss)}.")
-    return verdict.blessed
+    return blessed
+
+
+def infra_trial(results: Mapping[str, Result]) -> Trial | None:
+    """How the model did in a server; None where it was not tried."""
+    if "InfraValidator" not in results:
+        return None
+    trial = read_trial(artifact_utils.get_single_uri(results["InfraValidator"].outputs["blessing"]))
+    return None if trial.misses == [SKIPPED] else trial
+
+
+def server(trial: Trial | None) -> str:
+    """Ready in 6.1 s, 3.2 ms a request, 610 MiB (development server)."""
+    if trial is None or trial.misses:
+        return ""
+    return (
+        f"ready in {trial.start_seconds:.1f} s, {trial.latency_ms['p50']:.1f} ms a request, "
+        f"{trial.memory_mib:,.0f} MiB ({trial.server})"
+    )
 
 
 def accuracy(config: PipelineConfig, verdict: Evaluation) -> str:
@@ -71,16 +96,16 @@ def images(statistics: Result) -> str:
     return ", ".join(f"{split} {count:,}" for split, count in counts.items())
 
 
-def model(config: PipelineConfig, pusher: Result, verdict: Evaluation) -> str:
+def model(config: PipelineConfig, pusher: Result) -> str:
     """Where the model went."""
-    if not verdict.blessed:
-        return "[red]not pushed[/]: it missed a threshold"
     [pushed] = pusher.outputs["pushed_model"]
+    if not pushed.get_string_custom_property("pushed_version"):
+        return "[red]not pushed[/]"
     return f"version {pushed.get_string_custom_property('pushed_version')} in {escape(config.destination)}"
 
 
-def next_command(config: PipelineConfig, verdict: Evaluation) -> str:
+def next_command(config: PipelineConfig, blessed: bool) -> str:
     """What a person would type now."""
-    if verdict.blessed:
+    if blessed:
         return f"tfx-vision serve {escape(shlex.quote(str(config.folder)))}"
     return "look at the report, change a setting and run again; what does not depend on it stays cached"

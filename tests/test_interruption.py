@@ -20,7 +20,13 @@ COMMAND = Path(sys.executable).with_name("tfx-vision")
 
 @pytest.fixture(scope="module")
 def config(configure: Callable[..., PipelineConfig]) -> PipelineConfig:
-    return configure(name="killed", tuner={"enabled": False}, trainer={"epochs": 3}, evaluator={"min_accuracy": 0})
+    return configure(
+        name="killed",
+        infra_validator={"enabled": False},
+        tuner={"enabled": False},
+        trainer={"epochs": 3},
+        evaluator={"min_accuracy": 0},
+    )
 
 
 def start(config: PipelineConfig) -> subprocess.Popen[str]:

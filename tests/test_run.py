@@ -18,7 +18,7 @@ from transform import features
 BEFORE_TRAINER = (
     "ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "DataGate", "Transform", "Tuner",
 )  # fmt: skip
-FROM_TRAINER = ("Trainer", "Champion", "Evaluator", "Pusher", "Report")
+FROM_TRAINER = ("Trainer", "Champion", "Evaluator", "InfraValidator", "Pusher", "Report")
 
 
 def raw_examples(run, split: str) -> list[dict]:
@@ -39,6 +39,16 @@ def test_first_run_executes_everything_and_pushes_version_1(digits_run):
     manifest = versions.read_manifest(digits_run.config.destination, 1)
     assert manifest.champion is None and manifest.pipeline == "digits"
     assert manifest.metrics["accuracy"] >= 0.9
+
+
+def test_pushed_version_was_tried_in_a_server_and_has_its_warm_up_requests(digits_run):
+    trial = json.loads((digits_run.folder("InfraValidator", "blessing") / "infra.json").read_text())
+    assert trial["misses"] == [] and trial["largest_difference"] < 1e-3
+    assert trial["signatures"] == ["examples", "serving_default"]
+    version = Path(digits_run.config.destination) / "1"
+    assert (version / "assets.extra" / "tf_serving_warmup_requests").stat().st_size > 1000
+    manifest = versions.read_manifest(digits_run.config.destination, 1)
+    assert "assets.extra/tf_serving_warmup_requests" in manifest.files
 
 
 def test_summary_says_accuracy_images_model_report_and_next_command(digits_run):
@@ -158,6 +168,7 @@ def test_hyperparameters_of_an_earlier_run_are_reused(digits_run, configure, exe
     best = digits_run.config.folder / "best_hyperparameters"
     config = configure(
         name="reuse",
+        infra_validator={"enabled": False},
         tuner={"enabled": False, "reuse": str(best)},
         trainer={"epochs": 2, "learning_rate": 0.5, "batch_size": 7},
         evaluator={"min_accuracy": 0},

@@ -17,6 +17,7 @@ from tfx.utils import io_utils
 from components.champion.component import model_folder, served_version_of
 from components.evaluator.config import EvaluatorConfig
 from components.evaluator.evaluation import read_evaluation, write_evaluation
+from components.evaluator.requests import write_requests
 from components.evaluator.tally import CANDIDATE, CHAMPION
 from transform.config import from_json, to_json
 
@@ -114,6 +115,7 @@ def write_results(
 
     evaluation, misses = evaluate_tally(config, tally, robustness, time.monotonic() - started)
     write_evaluation(evaluation, folder)
+    write_requests(tally.samples, evaluation.classes, folder)
     write_tfma_files(evaluation, misses, config, folder, models)
 
 

@@ -11,7 +11,16 @@ import tensorflow as tf
 
 from components.evaluator import corruptions
 from components.evaluator.slices import Slice, feature_names, slice_values
-from components.evaluator.tally import CANDIDATE, Answers, ClassCounts, Mistake, Tally, score_rows
+from components.evaluator.tally import (
+    CANDIDATE,
+    SAMPLES,
+    Answers,
+    ClassCounts,
+    Mistake,
+    Sample,
+    Tally,
+    score_rows,
+)
 from transform import features
 
 BATCH = 128
@@ -75,6 +84,7 @@ class CountFile(beam.DoFn):
                 {keys: slices_of(keys, batch) for keys in self._slicings},
                 {name: score_rows(one, self._top_k) for name, one in answers.items()},
             )
+            tally.keep_samples(samples(answers[CANDIDATE], serialized, batch))
             tally.keep(mistakes(answers[CANDIDATE], models[CANDIDATE].classes, labels, batch))
         yield tally
 
@@ -119,6 +129,16 @@ def slices_of(keys: tuple[str, ...], batch: Mapping[str, np.ndarray]) -> list[Sl
     """The slice of each image; None where it lacks one of the features."""
     columns = [slice_values(name, batch) for name in keys]
     return [tuple(zip(keys, values, strict=True)) if all(values) else None for values in zip(*columns, strict=True)]
+
+
+def samples(answers: Answers, serialized: tf.Tensor, batch: Mapping[str, np.ndarray]) -> list[Sample]:
+    """The images of a batch that may be kept with their answers."""
+    hashes = batch[features.CONTENT_HASH]
+    readable = [index for index in np.argsort(hashes) if not answers.refused[index]][:SAMPLES]
+    return [
+        Sample(hashes[index].decode(), serialized[index].numpy(), tuple(answers.probabilities[index].tolist()))
+        for index in readable
+    ]
 
 
 def mistakes(

@@ -15,6 +15,8 @@ SCORE_RANGE = 24.0
 """Scores are counted by their logit from -24 to 24: fine where probabilities are near 0 or 1."""
 MISTAKES = 24
 """Mistakes that are kept, the most confident ones."""
+SAMPLES = 8
+"""Images that are kept with the candidate's answers, those whose content hash is lowest."""
 
 IMAGES, RIGHT, IN_TOP, LOSS = range(4)
 BIN_IMAGES = slice(4, 4 + CALIBRATION_BINS)
@@ -35,6 +37,16 @@ class Mistake:
     predicted: str
     label_probability: float
     """Of the right class."""
+
+
+@dataclass(frozen=True, order=True)
+class Sample:
+    """An example and the candidate's answer to it: what a server of the model must answer too."""
+
+    content_hash: str
+    example: bytes
+    """The serialized tf.Example."""
+    probabilities: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -143,6 +155,8 @@ class Tally:
     """By model."""
     mistakes: list[Mistake] = field(default_factory=list)
     """The candidate's, most confident first."""
+    samples: list[Sample] = field(default_factory=list)
+    """Images with the candidate's answers."""
     parameters: dict[str, int] = field(default_factory=dict)
     """Trainable numbers, by model."""
 
@@ -169,6 +183,10 @@ class Tally:
         ranked = sorted([*self.mistakes, *mistakes], key=lambda one: (-one.probability, one.content_hash))
         self.mistakes = ranked[:MISTAKES]
 
+    def keep_samples(self, samples: Sequence[Sample]) -> None:
+        """Keeps those with the lowest hashes: as good as drawn, and the same every time."""
+        self.samples = sorted([*self.samples, *samples])[:SAMPLES]
+
     def merge(self, other: "Tally") -> "Tally":
         """Adds what was counted elsewhere; returns itself."""
         self.classes |= other.classes
@@ -184,6 +202,7 @@ class Tally:
             else:
                 self.counts[name] = counts
         self.keep(other.mistakes)
+        self.keep_samples(other.samples)
         return self
 
 

@@ -1,6 +1,7 @@
 """The component and its executor."""
 
 import logging
+import os
 from typing import Any
 
 from tfx import types
@@ -12,6 +13,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 from components.champion.component import model_folder, served_version_of
 from components.driver import ObservingDriver
 from components.evaluator.evaluation import read_evaluation
+from components.infra_validator.component import EXTRA, is_infra_blessed
 from components.pusher.config import PusherConfig
 from serving import versions
 from serving.identity import fingerprint
@@ -32,6 +34,7 @@ class PusherSpec(component_spec.ComponentSpec):
     INPUTS = {
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
         "blessing": component_spec.ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "infra_blessing": component_spec.ChannelParameter(type=standard_artifacts.InfraBlessing, optional=True),
         "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
         "champion": component_spec.ChannelParameter(type=standard_artifacts.Model),
     }
@@ -48,7 +51,11 @@ class Executor(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         pushed = artifact_utils.get_single_instance(output_dict["pushed_model"])
-        if not model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict["blessing"])):
+        blessed = model_utils.is_model_blessed(artifact_utils.get_single_instance(input_dict["blessing"]))
+        infra_blessing = input_dict.get("infra_blessing")
+        if infra_blessing:
+            blessed = blessed and is_infra_blessed(artifact_utils.get_single_instance(infra_blessing))
+        if not blessed:
             pushed.set_int_custom_property("pushed", 0)
             return
         folder = model_folder(input_dict["model"])
@@ -63,6 +70,7 @@ class Executor(base_executor.BaseExecutor):
                 metrics=manifest_metrics(artifact_utils.get_single_uri(input_dict["evaluation"])),
                 label=exec_properties["label"],
                 keep=exec_properties["keep"],
+                extra=os.path.join(artifact_utils.get_single_uri(infra_blessing), EXTRA) if infra_blessing else None,
             )
         except versions.WithdrawnError as error:  # somebody took this model back; a retry must not undo that
             log.warning("%s", error)
@@ -103,6 +111,7 @@ class Pusher(base_component.BaseComponent):
         self,
         model: types.BaseChannel,
         blessing: types.BaseChannel,
+        infra_blessing: types.BaseChannel | None,
         evaluation: types.BaseChannel,
         champion: types.BaseChannel,
         config: PusherConfig,
@@ -120,5 +129,6 @@ class Pusher(base_component.BaseComponent):
                 label=config.label,
                 keep=config.keep,
                 pushed_model=types.Channel(type=standard_artifacts.PushedModel),
+                **({"infra_blessing": infra_blessing} if infra_blessing else {}),
             )
         )

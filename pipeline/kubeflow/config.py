@@ -16,7 +16,7 @@ AbsolutePath = Annotated[str, Field(pattern=r"^/[^:]*$")]
 """A path in the step's container."""
 StepName = Literal[
     "image_example_gen", "statistics_gen", "schema_gen", "example_validator", "data_gate", "transform", "tuner",
-    "trainer", "champion", "evaluator", "pusher", "report", "notify",
+    "trainer", "champion", "evaluator", "infra_validator", "pusher", "report", "notify",
 ]  # fmt: skip
 SCALE = {"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12} | {
     f"{prefix}i": 1024**power for power, prefix in enumerate("KMGT", start=1)
@@ -156,6 +156,8 @@ class StepsConfig:
     """Copies the model being served."""
     evaluator: DataStep = Field(default_factory=DataStep)
     """Evaluates and blesses."""
+    infra_validator: DataStep = Field(default_factory=DataStep)
+    """Serves the model and asks it."""
     pusher: StepConfig = Field(default_factory=StepConfig)
     """Publishes."""
     report: CachedStep = Field(default_factory=CachedStep)

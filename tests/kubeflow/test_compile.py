@@ -43,7 +43,7 @@ def test_the_walk_finds_what_kubeflow_refuses(compiled_file):
 def test_every_component_of_the_graph_is_a_task(compiled):
     assert set(compiled.tasks) == {
         "ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "DataGate", "Transform", "Tuner",
-        "Trainer", "Champion", "Evaluator", "Pusher", "Report", "Steps", "Notify",
+        "Trainer", "Champion", "Evaluator", "InfraValidator", "Pusher", "Report", "Steps", "Notify",
     }  # fmt: skip
 
 
