@@ -20,7 +20,11 @@ import time
 from datetime import date
 from pathlib import Path
 
-from trainer_module import data, trainer  # the attempts are forked, so that each need not import TensorFlow anew
+from trainer_module import (  # the attempts are forked, so that each need not import TensorFlow anew
+    compilation,
+    data,
+    trainer,
+)
 from trainer_module.augmentation_config import AugmentationConfig
 from trainer_module.config import CheckpointConfig, TrainerConfig
 from trainer_module.fitting import fit
@@ -116,7 +120,7 @@ def train(file: Path, folder: Path) -> None:
     logger.propagate = False
     split = data.open_split([str(file)], SETTINGS.transform, 10)
     trainer.make_reproducible(SETTINGS.trainer.seed)
-    model = trainer.compiled_model(SETTINGS, split)
+    model = compilation.compiled_model(SETTINGS, split)
     folder.mkdir(exist_ok=True)
     if not (folder / "began").exists():
         (folder / "began.part").write_text(json.dumps(time.time()))

@@ -1,6 +1,7 @@
 """The configuration of a pipeline: composes what the rooms own, reads YAML, explains mistakes."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from serving.config import ServingConfig
 from trainer_module.augmentation_config import AugmentationConfig
 from trainer_module.config import TrainerConfig
 from trainer_module.model_config import ModelConfig
+from trainer_module.transfer_config import TransferConfig
 from trainer_module.tuner_config import TunerConfig
 from transform.config import TransformConfig, settings
 
@@ -53,6 +55,8 @@ class PipelineConfig:
     """The network."""
     augmentation: AugmentationConfig = Field(default_factory=AugmentationConfig)
     """Random changes of the training images."""
+    transfer: TransferConfig = Field(default_factory=TransferConfig)
+    """Weights to begin with."""
     tuner: TunerConfig = Field(default_factory=TunerConfig)
     """Hyperparameter search."""
     trainer: TrainerConfig = Field(default_factory=TrainerConfig)
@@ -116,7 +120,10 @@ def build_config(document: dict[str, Any], source: str) -> PipelineConfig:
     try:
         return pydantic.TypeAdapter(PipelineConfig).validate_python(document)
     except pydantic.ValidationError as error:
-        mistakes = "\n".join(f"  {_explain(mistake)}" for mistake in error.errors())
+        # A value that may be one of several things is mistaken as each; that it is not of a type says the least.
+        ranked = sorted(error.errors(), key=lambda mistake: not mistake["type"].endswith("_type"))
+        by_location = {tuple(_location(mistake)): mistake for mistake in ranked}
+        mistakes = "\n".join(f"  {_explain(mistake)}" for mistake in by_location.values())
         raise ConfigError(f"{source}:\n{mistakes}") from error
 
 
@@ -145,9 +152,18 @@ def _override(document: dict[str, Any], override: str) -> None:
     document[last] = value
 
 
+ALTERNATIVE = re.compile(r"constrained-\w+|(list|function-\w+)\[.*\]")
+"""What pydantic calls one of the things that a value may be."""
+
+
+def _location(mistake: Any) -> list[str]:
+    """The key path in the file."""
+    return [str(part) for part in mistake["loc"] if not ALTERNATIVE.fullmatch(str(part))]
+
+
 def _explain(mistake: Any) -> str:
     """One sentence on one mistake: where, what stands there, what may stand there."""
-    location = [str(part) for part in mistake["loc"]]
+    location = _location(mistake)
     where = ".".join(location) or "the configuration"
     value = mistake["input"]
     if mistake["type"] in ("unexpected_keyword_argument", "extra_forbidden"):

@@ -24,7 +24,7 @@ from pipeline.config import PipelineConfig
 from transform import features
 from transform.config import to_json
 
-TRAINING = ("model", "augmentation", "trainer")
+TRAINING = ("model", "augmentation", "transfer", "trainer")
 """Sections of the settings that a training depends on; `run_fn` and `tuner_fn` are given them."""
 SET_BY_TRIALS = ("epochs", "patience", "monitor", "min_improvement", "restore_best", "schedule", "checkpoints")
 """Settings of `trainer` that have no influence on a search."""

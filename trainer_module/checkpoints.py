@@ -18,6 +18,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer_module.averaging import WeightAverages
 from trainer_module.config import CheckpointConfig
 from trainer_module.history import History
 
@@ -78,11 +79,12 @@ class Progress(tf.train.experimental.PythonState):
 class TrainingState:
     """Everything about a training that a checkpoint holds, and the checkpoints in its folder."""
 
-    def __init__(self, model: tf.keras.Model, folder: str, keep: int):
+    def __init__(self, model: tf.keras.Model, folder: str, keep: int, averages: WeightAverages | None = None):
         self.progress = Progress()
         self.model = model
         model.optimizer.build(model.trainable_variables)
-        self._checkpoint = tf.train.Checkpoint(model=model, progress=self.progress, random=generators(model))
+        extra = {"averages": averages.state} if averages else {}
+        self._checkpoint = tf.train.Checkpoint(model=model, progress=self.progress, random=generators(model), **extra)
         self._best = tf.train.Checkpoint(weights=list(model.weights))
         # Every worker has to take part in saving, because some variables are read from all of them; but only what
         # the chief writes is kept.

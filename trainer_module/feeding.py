@@ -25,7 +25,7 @@ MEMORY_SHARE = 0.25
 
 Order = Callable[[int], np.ndarray]
 Fetch = Callable[[np.ndarray], np.ndarray]
-Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]
 
 
 def feed(
@@ -47,7 +47,8 @@ def feed(
       seed: shuffle anew each pass, the same way for the same seed, and repeat without end; None reads once in order.
       stratified: give each batch the classes in the proportions of the split, as far as whole images allow.
       first_step: the step to begin at.
-      augment: changes a batch: (step int64 scalar, pixels, labels) → (pixels, labels). What it draws should depend
+      augment: changes a batch: (step int64 scalar, pixels, labels) → (pixels, labels), or with weights of
+        the images. What it draws should depend
         on the step and a seed alone, or a resumed training differs from one that never stopped.
 
     Returns:

@@ -6,13 +6,18 @@ import os
 import tensorflow as tf
 
 from trainer_module import feeding
-from trainer_module.augmentation import augmentation
+from trainer_module.averaging import WeightAverages
 from trainer_module.callbacks import build_callbacks
 from trainer_module.checkpoints import Checkpoints, Progress, StartAt, TrainingState
+from trainer_module.compilation import batch_changes
 from trainer_module.config import TrainerConfig
 from trainer_module.data import Split
 from trainer_module.diagnostics import Evidence
+from trainer_module.history import History
+from trainer_module.initialization import TwinWatch, initialize, twin_history
+from trainer_module.schedules import Plateau
 from trainer_module.settings import TrainingSettings
+from trainer_module.transfer import Unfreezing, phases
 
 log = logging.getLogger("tfx_vision.training")
 
@@ -38,13 +43,20 @@ def fit(
     """
     config = settings.trainer
     with model.distribute_strategy.scope():
-        state = TrainingState(model, folder, config.checkpoints.keep)
+        averages = WeightAverages(model, config) if config.averaging != "none" else None
+        state = TrainingState(model, folder, config.checkpoints.keep, averages)
         resumed = state.restore()
     progress = state.progress
     if resumed:
         log.info("continuing after %d epochs and %d steps", progress.epoch, progress.batch)
+    else:
+        initialize(model, settings, train, evaluation)
     if not progress.finished:
-        run(state, settings, train, evaluation, os.path.join(log_dir, "tensorboard"))
+        changing = what_changes_training(model, settings, progress.history, averages)
+        if progress.epoch < settings.transfer.twin_epochs:
+            twin = twin_history(model.distribute_strategy, settings, train, evaluation)
+            changing.insert(0, TwinWatch(twin, progress.history))
+        run(state, settings, train, evaluation, changing, os.path.join(log_dir, "tensorboard"))
         finish(state, config)
     return evidence(progress, config, train)
 
@@ -60,7 +72,29 @@ def evidence(progress: Progress, config: TrainerConfig, train: Split) -> Evidenc
     )
 
 
-def run(state: TrainingState, settings: TrainingSettings, train: Split, evaluation: Split, log_dir: str) -> None:
+def what_changes_training(
+    model: tf.keras.Model, settings: TrainingSettings, history: History, averages: WeightAverages | None
+) -> list[tf.keras.callbacks.Callback]:
+    """Callbacks that change weights, rate or what is trained; each a function of the epoch and the history."""
+    config = settings.trainer
+    changing: list[tf.keras.callbacks.Callback] = []
+    plan = phases(settings.transfer, model, config.epochs)
+    if len(plan) > 1:
+        changing.append(Unfreezing(plan))
+    if config.schedule == "plateau":
+        schedule = model.optimizer._learning_rate
+        changing.append(Plateau(schedule, config, history.get("val_loss", [])))
+    return [*changing, averages] if averages else changing
+
+
+def run(
+    state: TrainingState,
+    settings: TrainingSettings,
+    train: Split,
+    evaluation: Split,
+    changing: list[tf.keras.callbacks.Callback],
+    log_dir: str,
+) -> None:
     """Keras's `fit` from the state's position on."""
     config = settings.trainer
     model, progress, steps = state.model, state.progress, feeding.steps_per_epoch(train, config)
@@ -71,7 +105,7 @@ def run(state: TrainingState, settings: TrainingSettings, train: Split, evaluati
         seed=config.seed,
         stratified=config.stratified,
         first_step=progress.epoch * steps + progress.batch,
-        augment=augmentation(settings.augmentation, config.seed),
+        augment=batch_changes(settings, train),
     )
     watching = build_callbacks(
         config, state, steps=steps, log_dir=log_dir, evidence=lambda: evidence(progress, config, train)
@@ -85,7 +119,7 @@ def run(state: TrainingState, settings: TrainingSettings, train: Split, evaluati
                 validation_data=feeding.feed(evaluation, config.batch_size, feeder=config.feeder),
                 epochs=config.epochs,
                 steps_per_epoch=steps,
-                callbacks=[*watching, saving],
+                callbacks=[*watching, *changing, saving],
                 verbose=0,
             )
     finally:

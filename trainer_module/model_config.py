@@ -1,7 +1,8 @@
 """The settings of the network."""
 
 import difflib
-from typing import Annotated
+import re
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -24,12 +25,24 @@ APPLICATIONS = (
 """The networks of tf.keras.applications."""
 
 
+OWN_NETWORKS = ("convnet", "ResNeXt50", "ResNeXt101")
+"""The networks of this project."""
+
+Filters = Annotated[int, Field(ge=1, le=2048)]
+Units = Annotated[int, Field(ge=0, le=8192)]
+
+
 def _known_architecture(name: str) -> str:
-    if name != "convnet" and name not in APPLICATIONS:
-        nearest = difflib.get_close_matches(name, ["convnet", *APPLICATIONS], n=1)
-        hint = f"did you mean {nearest[0]}?" if nearest else f"known: convnet, {', '.join(APPLICATIONS)}"
-        raise ValueError(f"{name!r} is no known architecture; {hint}")
-    return name
+    known = [*OWN_NETWORKS, *APPLICATIONS]
+    if name in known or re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", name):
+        return name
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known)}, or PACKAGE.MODULE.FUNCTION"
+    raise ValueError(f"{name!r} is no known architecture; {hint}")
+
+
+def _two_groups() -> list[int | list[int]]:
+    return [32, 64]
 
 
 @settings
@@ -37,16 +50,36 @@ class ModelConfig:
     """The network."""
 
     architecture: Annotated[str, AfterValidator(_known_architecture)] = "convnet"
-    """convnet (the handbook's), or a network of tf.keras.applications such as MobileNetV2."""
-    dropout: Dropout = 0.25
-    """Share of activations dropped before the classifier; half of it after each convolution group."""
-    filters: Annotated[list[Annotated[int, Field(ge=1, le=2048)]], Field(min_length=1, max_length=6)] = Field(
-        default_factory=lambda: [32, 64]
-    )
-    """Filters of the convnet's groups, first to last."""
-    convolutions: Annotated[int, Field(ge=1, le=4)] = 1
-    """Convolutions in each group."""
-    hidden_units: Annotated[int, Field(ge=0, le=8192)] = 128
-    """Units of the hidden layer before the classifier; 0 leaves it out."""
+    """convnet (the handbook's), ResNeXt50, a network of tf.keras.applications, or your own as PACKAGE.MODULE.FUNCTION.
+
+    The function is given the normalized images, float32 [batch, height, width, channels], and these settings, and
+    returns features, [batch, height, width, filters] or [batch, features], for the head to be put on.
+    """
+    filters: Annotated[
+        list[Filters | Annotated[list[Filters], Field(min_length=1, max_length=8)]], Field(min_length=1, max_length=6)
+    ] = Field(default_factory=_two_groups)
+    """Filters of the convnet's groups, first to last; a list in place of a number gives each convolution its own."""
+    convolutions: Annotated[int, Field(ge=1, le=8)] = 1
+    """Convolutions in each group whose filters are one number."""
     batch_normalization: bool = True
     """Batch normalization after each convolution of the convnet."""
+    activation: Literal["relu", "leaky_relu", "elu", "selu", "gelu", "swish", "tanh"] = "relu"
+    """Activation of the convnet and of the hidden layers."""
+    initializer: Literal[
+        "auto", "he_normal", "he_uniform", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform"
+    ] = "auto"
+    """First weights of the same layers; auto is He's for ReLU and its kin, Glorot's for tanh, LeCun's for SELU."""
+    pooling: Literal["auto", "average", "max", "flatten"] = "auto"
+    """From feature maps to features; auto flattens the convnet's and averages the others'."""
+    hidden_units: Units | Annotated[list[Units], Field(max_length=4)] = 128
+    """Units of the hidden layer before the classifier, or of several; 0 leaves it out."""
+    dropout: Dropout = 0.25
+    """Share of activations dropped before the classifier; half of it after each convolution group."""
+    l2: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Penalty on the squares of the weights, biases and normalization left out."""
+
+    @property
+    def hidden_layers(self) -> list[int]:
+        """Units of each hidden layer, first to last."""
+        units = self.hidden_units if isinstance(self.hidden_units, list) else [self.hidden_units]
+        return [width for width in units if width]

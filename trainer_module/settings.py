@@ -8,6 +8,7 @@ from typing import Any
 from trainer_module.augmentation_config import AugmentationConfig
 from trainer_module.config import TrainerConfig
 from trainer_module.model_config import ModelConfig
+from trainer_module.transfer_config import TransferConfig
 from transform.config import TransformConfig, from_json, to_json
 
 
@@ -18,6 +19,7 @@ class TrainingSettings:
     transform: TransformConfig = dataclasses.field(default_factory=TransformConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     augmentation: AugmentationConfig = dataclasses.field(default_factory=AugmentationConfig)
+    transfer: TransferConfig = dataclasses.field(default_factory=TransferConfig)
     trainer: TrainerConfig = dataclasses.field(default_factory=TrainerConfig)
 
     def to_json(self) -> dict[str, Any]:

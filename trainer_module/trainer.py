@@ -9,12 +9,12 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from trainer_module import checkpoints, data, diagnostics, export, feeding
+from trainer_module import checkpoints, data, diagnostics, export
+from trainer_module.compilation import compiled_model
 from trainer_module.fitting import fit
-from trainer_module.models import build_model
-from trainer_module.optimizers import build_optimizer
-from trainer_module.settings import TrainingSettings, read_settings
+from trainer_module.settings import read_settings
 from trainer_module.strategies import build_strategy
+from trainer_module.transfer import save_backbone
 from transform import features
 
 log = logging.getLogger("tfx_vision.training")
@@ -48,6 +48,7 @@ def run_fn(fn_args: FnArgs) -> None:
     folder = checkpoints.folder_for(config.checkpoints, fn_args.model_run_dir, identity)
     outcome = fit(model, settings, train, evaluation, folder=folder, log_dir=fn_args.model_run_dir)
 
+    save_backbone(model, fn_args.model_run_dir)
     export.save(model, transform_output, transform, classes, fn_args.serving_model_dir)
     write_json(fn_args.model_run_dir, "history.json", outcome.history)
     write_json(fn_args.model_run_dir, "diagnostics.json", diagnostics.as_json(outcome))
@@ -64,22 +65,6 @@ def make_reproducible(seed: int) -> None:
     """Seeds everything random; layers draw from generators whose state a checkpoint can hold."""
     tf.keras.utils.set_random_seed(seed)
     tf.keras.backend.experimental.enable_tf_random_generator()
-
-
-def compiled_model(settings: TrainingSettings, train: data.Split) -> tf.keras.Model:
-    """The network with loss, metric and an optimizer whose schedule spans the training."""
-    config = settings.trainer
-    if config.mixed_precision:
-        tf.keras.mixed_precision.set_global_policy("mixed_float16")
-    moments = data.channel_moments(train) if train.transform.normalization == "standardize" else None
-    model = build_model(settings.model, train.transform, train.classes, moments)
-    steps = feeding.steps_per_epoch(train, config) * config.epochs
-    model.compile(
-        optimizer=build_optimizer(config, steps),
-        loss=tf.keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
-        metrics=["accuracy"],
-    )
-    return model
 
 
 def write_json(directory: str, name: str, value: Any) -> None:

@@ -1,5 +1,6 @@
 """Short trainings for a search, each remembered on disk so that a search that was killed loses none."""
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -13,9 +14,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer_module import data, feeding, trainer
-from trainer_module.augmentation import augmentation
+from trainer_module import data, feeding
 from trainer_module.callbacks import Progress
+from trainer_module.compilation import batch_changes, compiled_model
 from trainer_module.settings import TrainingSettings
 from trainer_module.tuner_config import TunerConfig
 
@@ -94,7 +95,7 @@ def short_training(
         seed=own.seed,
         stratified=own.stratified,
         first_step=first * steps,
-        augment=augmentation(settings.augmentation, own.seed),
+        augment=batch_changes(settings, train),
     )
     watched = feeding.feed(evaluation, EVALUATION_BATCH, feeder=own.feeder)
     metrics = _fit(model, batches, watched, (first, epochs, steps), label)
@@ -109,34 +110,34 @@ def cross_validation(
     """The mean over stratified folds of the training split, each held out once; for sets that fit into memory."""
     from sklearn.model_selection import StratifiedKFold
 
-    read = list(feeding.feed(train, 1024, feeder="memory").as_numpy_iterator())
-    pixels, labels = (np.concatenate(part) for part in zip(*read, strict=True))
-    augment = augmentation(settings.augmentation, settings.trainer.seed)
+    own, results = settings.trainer, []
+    fetch = feeding.open_pixels(train, "memory")
     folds = StratifiedKFold(config.folds, shuffle=True, random_state=config.seed)
-    results = []
-    for number, (kept, held_out) in enumerate(folds.split(pixels, labels.argmax(axis=1)), 1):
+    for number, (kept, held_out) in enumerate(folds.split(train.labels, train.labels), 1):
+        part = dataclasses.replace(train, labels=train.labels[kept])
+        order = feeding.training_order(part, own.batch_size, own.seed, own.stratified)
+        endless = tf.data.Dataset.range(tf.int64.max)
+        changes = batch_changes(settings, part)
+        batches = feeding.batches(endless, _among(kept, order), fetch, train, changes)
+        held = dataclasses.replace(train, labels=train.labels[held_out])
+        once = tf.data.Dataset.range(-(-held.size // EVALUATION_BATCH))
+        watched = feeding.batches(once, _among(held_out, feeding.sequence(held, EVALUATION_BATCH)), fetch, train, None)
+        steps = config.steps_per_epoch or max(len(kept) // own.batch_size, 1)
         model = _fresh_model(settings, config, train)
-        size = settings.trainer.batch_size
-        shuffled = _images(pixels[kept], labels[kept]).shuffle(len(kept), seed=settings.trainer.seed).repeat()
-        batches = shuffled.batch(size)
-        if augment:
-            numbered = batches.enumerate()
-            batches = numbered.map(lambda step, batch: augment(step, *batch))
-        steps = config.steps_per_epoch or max(len(kept) // size, 1)
-        evaluation = _images(pixels[held_out], labels[held_out]).batch(EVALUATION_BATCH)
-        results.append(_fit(model, batches, evaluation, (0, epochs, steps), f"{label}, fold {number}"))
+        results.append(_fit(model, batches, watched, (0, epochs, steps), f"{label}, fold {number}"))
     means = {name: float(np.mean([result[name] for result in results])) for name in results[0]}
     return means | {"seconds": sum(result["seconds"] for result in results)}
 
 
-def _images(pixels: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices((pixels, labels))
+def _among(images: np.ndarray, order: feeding.Order) -> feeding.Order:
+    """An order of some of the images, given one of as many."""
+    return lambda step: images[order(step)]
 
 
 def _fresh_model(settings: TrainingSettings, config: TunerConfig, train: data.Split) -> tf.keras.Model:
     tf.keras.backend.clear_session()
     tf.keras.utils.set_random_seed(config.seed)
-    return trainer.compiled_model(settings, train)
+    return compiled_model(settings, train)
 
 
 def _fit(

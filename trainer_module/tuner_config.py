@@ -53,6 +53,8 @@ class SearchSpace:
     """Settings of `model`, such as dropout: [0.1, 0.25, 0.5]."""
     augmentation: Searched = Field(default_factory=dict)
     """Settings of `augmentation`."""
+    transfer: Searched = Field(default_factory=dict)
+    """Settings of `transfer`."""
 
     @model_validator(mode="after")
     def _each_value_fits_its_setting(self) -> "SearchSpace":

@@ -51,5 +51,6 @@ class TransformConfig:
     """How another aspect ratio is met: pad the shorter side, crop the longer one, or stretch."""
     resize: Literal["auto", "area", "bicubic", "bilinear"] = "auto"
     """Interpolation; auto is area when shrinking and bicubic when growing."""
-    normalization: Literal["rescale", "rescale_signed", "standardize", "none"] = "rescale"
-    """[0, 1], [-1, 1], zero mean and unit deviation per channel over the training split, or 0 … 255 as it is."""
+    normalization: Literal["auto", "rescale", "rescale_signed", "standardize", "none"] = "auto"
+    """What the network's published weights expect, [0, 1] where there are none (auto); [0, 1]; [-1, 1]; zero mean and
+    unit deviation per channel over the training split; or 0 … 255 as it is."""

@@ -1,5 +1,6 @@
 """A small transformed split that several tests train on."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,3 +32,23 @@ def split(tmp_path_factory) -> data.Split:
                 example.features.feature[features.CLASS_INDEX].int64_list.value.append(number % CLASSES)
                 writer.write(example.SerializeToString())
     return data.open_split([str(folder / "*")], TRANSFORM, CLASSES)
+
+
+@pytest.fixture
+def split_of(tmp_path) -> Callable[[TransformConfig], data.Split]:
+    """A split of eight images of noise in three classes, of any shape."""
+
+    def write(transform: TransformConfig) -> data.Split:
+        random = np.random.default_rng(0)
+        options = tf.io.TFRecordOptions(compression_type="GZIP")
+        with tf.io.TFRecordWriter(str(tmp_path / "noise.gz"), options) as writer:
+            for number in range(8):
+                shape = transform.height, transform.width, transform.channels
+                example = tf.train.Example()
+                pixels = random.integers(0, 256, shape, dtype=np.uint8)
+                example.features.feature[features.PIXELS].bytes_list.value.append(pixels.tobytes())
+                example.features.feature[features.CLASS_INDEX].int64_list.value.append(number % CLASSES)
+                writer.write(example.SerializeToString())
+        return data.open_split([str(tmp_path / "noise.gz")], transform, CLASSES)
+
+    return write

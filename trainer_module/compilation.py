@@ -1,0 +1,65 @@
+"""The network with its loss, metric and optimizer."""
+
+import numpy as np
+import tensorflow as tf
+
+from trainer_module import data, feeding
+from trainer_module.augmentation import augmentation
+from trainer_module.feeding import Augment
+from trainer_module.models import build_model
+from trainer_module.optimizers import build_optimizer
+from trainer_module.settings import TrainingSettings
+from trainer_module.transfer import freezes_normalization, load_backbone, phases, set_trainable
+
+
+def compiled_model(settings: TrainingSettings, train: data.Split) -> tf.keras.Model:
+    """The network, compiled, with an optimizer whose schedule spans the training."""
+    config = settings.trainer
+    tf.keras.mixed_precision.set_global_policy(precision_policy() if config.mixed_precision else "float32")
+    moments = data.channel_moments(train) if train.transform.normalization == "standardize" else None
+    given = settings.transfer.weights
+    imagenet = given == "imagenet"
+    model = build_model(settings.model, train.transform, train.classes, moments, imagenet=imagenet)
+    if given and not imagenet:
+        load_backbone(model, given, settings.transfer.sha256)
+    steps = feeding.steps_per_epoch(train, config)
+    plan = phases(settings.transfer, model, config.epochs)
+    if freezes_normalization(settings.transfer):
+        set_trainable(model, plan[-1])
+    model.compile(
+        optimizer=build_optimizer(
+            config, steps * config.epochs, steps, [(phase.first_epoch * steps, phase.rate) for phase in plan]
+        ),
+        loss=tf.keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=config.xla or None,
+    )
+    # All that is ever trained, so that the state of the optimizer has one form throughout.
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def precision_policy() -> str:
+    """float16 on GPUs, where the loss is scaled; bfloat16 elsewhere, which needs no scaling."""
+    return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
+
+
+def batch_changes(settings: TrainingSettings, train: data.Split) -> Augment | None:
+    """What is done to each training batch: augmentation, and weights of the images where classes are weighted."""
+    augment = augmentation(settings.augmentation, settings.trainer.seed)
+    if settings.trainer.class_weights == "none":
+        return augment
+    weights = tf.constant(balanced_weights(np.bincount(train.labels, minlength=train.classes)), tf.float32)
+
+    def change(step: tf.Tensor, pixels: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        if augment:
+            pixels, labels = augment(step, pixels, labels)
+        # The weight of a mixed image is mixed as its label is, which Keras's own class_weight does not do.
+        return pixels, labels, tf.linalg.matvec(labels, weights)
+
+    return change
+
+
+def balanced_weights(counts: np.ndarray) -> np.ndarray:
+    """Images by class → weight by class: the same in total for every class, and 1 on average over the images."""
+    return np.sum(counts) / (np.count_nonzero(counts) * np.maximum(counts, 1))

@@ -1,0 +1,148 @@
+"""First weights that are better than random ones, and whether given ones are."""
+
+import dataclasses
+import logging
+from typing import Any
+
+import tensorflow as tf
+
+from trainer_module import feeding
+from trainer_module.callbacks import Progress
+from trainer_module.compilation import batch_changes, compiled_model
+from trainer_module.data import Split
+from trainer_module.history import History
+from trainer_module.settings import TrainingSettings
+from trainer_module.transfer_config import TransferConfig
+
+log = logging.getLogger("tfx_vision.training")
+
+
+def initialize(model: tf.keras.Model, settings: TrainingSettings, train: Split, evaluation: Split) -> None:
+    """Gives the network its first weights, where they are neither random nor from a file."""
+    config = settings.transfer
+    if config.initializations > 1:
+        model.set_weights(best_initialization(model.distribute_strategy, settings, train, evaluation))
+    if config.pretraining_epochs:
+        model.set_weights(one_shot(model, settings, train, evaluation))
+
+
+def one_shot(model: tf.keras.Model, settings: TrainingSettings, train: Split, evaluation: Split) -> list[Any]:
+    """Weights after a few epochs under heavy dropout, too general to be near any poor optimum.
+
+    Handbook, part 11, "Domain Transfer Weight Initialization".
+    """
+    config = settings.transfer
+    heavy = settings.with_values(
+        {"model.dropout": config.pretraining_dropout, "trainer.epochs": config.pretraining_epochs}
+    )
+    with model.distribute_strategy.scope():
+        pupil = compiled_model(heavy, train)
+    pupil.set_weights(model.get_weights())
+    _train(pupil, heavy, train, evaluation, 0, config.pretraining_epochs, "one-shot initialization, epoch")
+    return pupil.get_weights()
+
+
+def best_initialization(
+    strategy: tf.distribute.Strategy, settings: TrainingSettings, train: Split, evaluation: Split
+) -> list[Any]:
+    """The first weights of the best of several trainings; the worse half of them stops after each epoch."""
+    contenders = {}
+    for number in range(settings.transfer.initializations):
+        seeded = settings.with_values({"trainer.seed": settings.trainer.seed + number})
+        tf.keras.utils.set_random_seed(seeded.trainer.seed)
+        with strategy.scope():
+            model = compiled_model(seeded, train)
+        contenders[number] = (model, model.get_weights())
+    epoch = 0
+    while len(contenders) > 1:
+        losses = {}
+        for number, (model, _) in contenders.items():
+            label = f"initialization {number + 1}, epoch"
+            history = _train(model, settings, train, evaluation, epoch, epoch + 1, label)
+            losses[number] = history["val_loss"][-1]
+        # NaN is worse than any number.
+        ranked = sorted(losses, key=lambda number: (losses[number] != losses[number], losses[number]))
+        stopped = ranked[(len(ranked) + 1) // 2 :]
+        log.info("initializations stopped after epoch %d: %s", epoch + 1, ", ".join(str(n + 1) for n in stopped))
+        contenders = {number: contenders[number] for number in ranked if number not in stopped}
+        epoch += 1
+    [(winner, (_, weights))] = contenders.items()
+    log.info("training begins with initialization %d", winner + 1)
+    return weights
+
+
+def twin_history(
+    strategy: tf.distribute.Strategy, settings: TrainingSettings, train: Split, evaluation: Split
+) -> History:
+    """History of the same training from random weights, for the first epochs."""
+    scratch = dataclasses.replace(settings, transfer=TransferConfig())
+    tf.keras.utils.set_random_seed(settings.trainer.seed)
+    with strategy.scope():
+        twin = compiled_model(scratch, train)
+    epochs = min(settings.transfer.twin_epochs, settings.trainer.epochs)
+    return _train(twin, scratch, train, evaluation, 0, epochs, "twin from scratch, epoch")
+
+
+def negative_transfer(history: History, twin: History) -> str | None:
+    """A sentence when the given weights did worse than random ones, None when they did not.
+
+    Args:
+      history: of the training.
+      twin: of the same training from scratch; as many epochs of both are compared as both have.
+    """
+    epochs = min(len(history["val_accuracy"]), len(twin["val_accuracy"]))
+    own, scratch = max(history["val_accuracy"][:epochs]), max(twin["val_accuracy"][:epochs])
+    if own >= scratch:
+        return None
+    return (
+        f"negative transfer: after {epochs} epochs the eval accuracy is {own:.4f} with the given weights and "
+        f"{scratch:.4f} from scratch; set transfer.mode to gradual or full, or transfer.weights to null"
+    )
+
+
+class TwinWatch(tf.keras.callbacks.Callback):
+    """Says after the twin's epochs whether the given weights help."""
+
+    def __init__(self, twin: History, history: History):
+        super().__init__()
+        self._twin = twin
+        self._history = {"val_accuracy": list(history.get("val_accuracy", []))}
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._history["val_accuracy"].append(float(logs["val_accuracy"]))
+        if epoch + 1 == len(self._twin["val_accuracy"]):
+            if said := negative_transfer(self._history, self._twin):
+                log.warning(said)
+            else:
+                log.info("the given weights do no worse than random ones after %d epochs", epoch + 1)
+
+
+def _train(
+    model: tf.keras.Model,
+    settings: TrainingSettings,
+    train: Split,
+    evaluation: Split,
+    first: int,
+    last: int,
+    label: str,
+) -> History:
+    """Plain epochs without checkpoints."""
+    config = settings.trainer
+    steps = feeding.steps_per_epoch(train, config)
+    return model.fit(
+        feeding.feed(
+            train,
+            config.batch_size,
+            feeder=config.feeder,
+            seed=config.seed,
+            stratified=config.stratified,
+            first_step=first * steps,
+            augment=batch_changes(settings, train),
+        ),
+        validation_data=feeding.feed(evaluation, config.batch_size, feeder=config.feeder),
+        initial_epoch=first,
+        epochs=last,
+        steps_per_epoch=steps,
+        callbacks=[Progress(epochs=last, steps=steps, label=label)],
+        verbose=0,
+    ).history
