@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GRPC_THREADS = 8
 _SECONDS_TO_FINISH = 5
+_SWITCH_SECONDS = 0.0005
+"""Python's own 5 ms are longer than a request: a thread that waits for its turn would wait for several others'."""
 
 
 def serve(destination: str | Path, config: ServingConfig, *, model_name: str) -> None:
@@ -56,6 +59,7 @@ def serve(destination: str | Path, config: ServingConfig, *, model_name: str) ->
 
 
 def _run_development_server(source: str, config: ServingConfig, name: str) -> None:
+    sys.setswitchinterval(_SWITCH_SECONDS)
     with _listen(config.host, config.rest_port, "REST") as listener:
         grpc_server, grpc_port = _bind_grpc(config)  # both ports first: TensorFlow takes its time to load
 
