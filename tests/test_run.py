@@ -178,8 +178,8 @@ def test_hyperparameters_of_an_earlier_run_are_reused(digits_run, configure, exe
     assert "Tuner" not in run.output
     training = json.loads((run.folder("Trainer", "model_run") / "training.json").read_text())
     found = json.loads((best / "best_hyperparameters.txt").read_text())["values"]
-    assert training["trainer"]["learning_rate"] == found["learning_rate"]
-    assert training["trainer"]["batch_size"] == found["batch_size"] == 32
+    assert training["trainer"]["learning_rate"] == found["trainer.learning_rate"]
+    assert training["trainer"]["batch_size"] == found["trainer.batch_size"] == 32
 
 
 def test_unseen_class_in_another_split_stops_the_run(digits_folder, configure, execute, tmp_path):

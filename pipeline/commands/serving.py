@@ -1,12 +1,13 @@
 """`serve`, `predict` and `serving manifests`."""
 
+import contextlib
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
 
-from pipeline.commands.terminal import CONFIG, OVERRIDES, ToldError
+from pipeline.commands.terminal import CONFIG, OVERRIDES, ToldError, progress_bar, working
 
 if TYPE_CHECKING:
     from pipeline.config import PipelineConfig
@@ -88,8 +89,8 @@ def served(run: str) -> tuple[str, "ServingConfig", str]:
     return run, ServingConfig(), named.name or "model"
 
 
-@click.command()
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.command(short_help="Say what is in images, or in a folder of them.")
+@click.argument("images", metavar="IMAGE...|DIR", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--url",
     default="http://127.0.0.1:8501",
@@ -98,8 +99,44 @@ def served(run: str) -> tuple[str, "ServingConfig", str]:
 )
 @click.option("--model", help="The model's name [the one of the runs in runs/ that the server knows].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: all probabilities of every image.")
-def predict(images: tuple[Path, ...], url: str, model: str | None, as_json: bool) -> None:
-    """Ask a server what is in images."""
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="CSV file for the images of DIR.")
+@click.option(
+    "--from",
+    "run",
+    metavar="RUN_OR_DIR",
+    help="With --output: whose model answers, as in `serve` [the only run in runs/].",
+)
+@click.option("--probabilities", is_flag=True, help="With --output: a column for each class.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="With --output: processes; each takes some 20 s to start.",
+)
+def predict(
+    images: tuple[Path, ...],
+    url: str,
+    model: str | None,
+    as_json: bool,
+    output: Path | None,
+    run: str | None,
+    probabilities: bool,
+    workers: int,
+) -> None:
+    """Say what is in images.
+
+    IMAGE... asks a server. DIR with --output needs none: the images in DIR and its folders go through the model in
+    this process, or in --workers of them, and the answers to a CSV file.
+    """
+    if output:
+        if len(images) != 1 or not images[0].is_dir():
+            raise ToldError("--output is for the images of a folder; give one DIR")
+        predict_table(images[0], output, run or only_run(Path("runs")), probabilities, workers)
+        return
+    if directory := next((image for image in images if image.is_dir()), None):
+        raise ToldError(f"{directory} is a folder; give --output FILE.csv to predict all its images")
     from serving import client
 
     model = model or served_model(url, Path("runs"))
@@ -126,6 +163,49 @@ def predict(images: tuple[Path, ...], url: str, model: str | None, as_json: bool
             click.echo(f"{image!s:<{wide}}  {click.style(one.status, fg='red') if one.status else seen}")
     if unusable := sum(bool(one.status) for one in predictions):
         raise ToldError(f"The model cannot use {unusable} of {len(predictions)} images; why is said beside each")
+
+
+def predict_table(images: Path, output: Path, run: str, probabilities: bool, workers: int) -> None:
+    """Predicts a folder of images into a CSV file."""
+    import os
+    import tempfile
+
+    from serving import versions
+
+    destination, _, _ = served(run)
+    with contextlib.ExitStack() as stack:
+        folder = Path(destination)
+        if not (folder / "saved_model.pb").is_file():
+            version = versions.served_version(destination)
+            if version is None:
+                raise ToldError(f"No model version is in {destination}; run its pipeline until a model is blessed")
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tfx-vision-predict-"))
+            folder = versions.fetch_version(destination, version, scratch)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        with working("loading TensorFlow"):
+            from components.batch_prediction.table import predict_folder
+        mode = "multi_processing" if workers > 1 else "in_memory"
+        arguments = ["--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
+        with progress_bar(f"{images} to {output}") as advance:
+            count, unread = predict_folder(
+                str(folder), str(images), output, arguments, probabilities=probabilities, advance=advance
+            )
+    click.echo(f"{output} has the predictions of {count:,} images")
+    if unread:
+        raise ToldError(f"The model could not read {unread:,} of them; why is said in the column `status`")
+
+
+def only_run(runs: Path) -> str:
+    """The only run with a model below a folder.
+
+    Raises:
+      ToldError: there is none, or more than one.
+    """
+    found = sorted(folder.parent for folder in runs.glob("*/serving"))
+    if len(found) == 1:
+        return str(found[0])
+    many = f"there are {', '.join(map(str, found))}" if found else f"there is none in {runs}/"
+    raise ToldError(f"Whose model? Give a run with --from; {many}")
 
 
 def served_model(url: str, runs: Path) -> str:
