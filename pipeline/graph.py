@@ -102,6 +102,7 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
     )
     report = Report(
         config=json.dumps(to_json(config), sort_keys=False),
+        destination=config.destination,
         examples=example_gen.outputs["examples"],
         statistics=statistics_gen.outputs["statistics"],
         schema=schema_gen.outputs["schema"],

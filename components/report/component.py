@@ -20,8 +20,9 @@ from components.champion.component import served_version_of
 from components.data_gate.component import class_counts, find_anomalies, load_anomalies, load_statistics
 from components.evaluator.evaluation import read_evaluation
 from components.report import records
-from components.report.contents import Artifact, Contents, Outcome, Sizes, SplitContents, natural
+from components.report.contents import Artifact, Contents, Outcome, Push, Sizes, SplitContents, natural
 from components.report.page import PAGE, render
+from serving.versions import history
 from trainer_module.tuner_config import TRIALS
 from transform import features
 
@@ -58,6 +59,7 @@ class ReportSpec(component_spec.ComponentSpec):
     PARAMETERS = {
         "config": component_spec.ExecutionParameter(type=str),
         "producers": component_spec.ExecutionParameter(type=str),
+        "destination": component_spec.ExecutionParameter(type=str),
     }
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
@@ -89,13 +91,17 @@ class Executor(base_executor.BaseExecutor):
         config = json.loads(exec_properties["config"])
         producers = json.loads(exec_properties["producers"])
         run = self._context.pipeline_run_id if self._context else ""
-        contents = gather(input_dict, config, producers, run)
+        contents = gather(input_dict, config, producers, run, exec_properties["destination"])
         folder = artifact_utils.get_single_uri(output_dict["report"])
         io_utils.write_string_file(os.path.join(folder, PAGE), render(contents))
 
 
 def gather(
-    inputs: Mapping[str, list[types.Artifact]], config: Mapping[str, Any], producers: Mapping[str, Any], run: str
+    inputs: Mapping[str, list[types.Artifact]],
+    config: Mapping[str, Any],
+    producers: Mapping[str, Any],
+    run: str,
+    destination: str,
 ) -> Contents:
     """Everything the page shows, from the artifacts of one run."""
     evaluation = read_evaluation(artifact_utils.get_single_uri(inputs["evaluation"]))
@@ -123,6 +129,7 @@ def gather(
         ],
         versions={"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
         configuration=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
+        pushes=gather_pushes(destination),
         folders={key: artifact_utils.get_single_uri(artifacts) for key, artifacts in inputs.items() if artifacts},
     )
 
@@ -172,6 +179,32 @@ def gather_outcome(inputs: Mapping[str, list[types.Artifact]], config: Mapping[s
     )
 
 
+def gather_pushes(destination: str) -> list[Push]:
+    """The destination's history; none where it cannot be read from here."""
+    try:
+        versions = history(destination)
+    except (OSError, ValueError) as error:
+        log.warning("the history of %s is not in the report: %s", destination, error)
+        return []
+    pushes = []
+    for one in versions:
+        manifest, withdrawal = one.manifest, one.withdrawal
+        pushes.append(
+            Push(
+                destination=destination,
+                version=one.number,
+                label=one.label,
+                pushed_at=manifest.pushed_at[:16].replace("T", " ") if manifest else "",
+                by=manifest.by if manifest else "",
+                why=manifest.why if manifest else "",
+                accuracy=manifest.metrics.get("accuracy") if manifest else None,
+                champion=manifest.champion if manifest else None,
+                withdrawn=(withdrawal.why or f"rolled back to version {withdrawal.instead}") if withdrawal else "",
+            )
+        )
+    return pushes
+
+
 def spread(statistics: statistics_pb2.DatasetFeatureStatisticsList, name: str) -> tuple[int, int, int]:
     """Lowest, median and highest value of a feature."""
     for feature in statistics.datasets[0].features:
@@ -217,13 +250,14 @@ class Report(base_component.BaseComponent):
     SPEC_CLASS = ReportSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, config: str, **inputs: types.BaseChannel | None):
+    def __init__(self, config: str, destination: str, **inputs: types.BaseChannel | None):
         given = {key: channel for key, channel in inputs.items() if channel is not None}
         # The artifacts do not know who made them; the channels do.
         producers = {key: [channel.producer_component_id, channel.output_key] for key, channel in given.items()}
         super().__init__(
             spec=ReportSpec(
                 config=config,
+                destination=destination,
                 producers=json.dumps(producers, sort_keys=True),
                 report=types.Channel(type=ReportArtifact),
                 **given,

@@ -80,6 +80,25 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Push:
+    """A version at the serving destination."""
+
+    destination: str
+    version: int
+    label: str | None
+    """`stable`, `canary` or none."""
+    pushed_at: str
+    """In UTC; "" when it came without a manifest, as do the next ones."""
+    by: str
+    why: str
+    accuracy: float | None
+    champion: int | None
+    """The version it was judged against."""
+    withdrawn: str
+    """Why it was rolled back; "" where it was not."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Artifact:
     """An artifact this page was made from."""
 
@@ -123,6 +142,8 @@ class Contents:
     """By package."""
     configuration: str
     """The resolved configuration as YAML."""
+    pushes: Sequence[Push] = ()
+    """Every version at the serving destination, the newest first."""
     folders: Mapping[str, str] = field(default_factory=dict)
     """The folder of each input artifact, by the component's name of the input: what `read` looks into."""
 

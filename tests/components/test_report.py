@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import io
+import json
 import random
 import re
 import subprocess
@@ -17,12 +18,14 @@ from PIL import Image
 
 from components.evaluator.config import EvaluatorConfig
 from components.evaluator.tally import Mistake
+from components.infra_validator.trial import Trial
 from components.report.charts import line_chart, ruler, ticks
 from components.report.contents import (
     LONG,
     Artifact,
     Contents,
     Outcome,
+    Push,
     Sizes,
     SplitContents,
     natural,
@@ -52,6 +55,8 @@ SECTIONS = [
     "samples",
     "balance",
     "sizes",
+    "serving",
+    "pushes",
     "origin",
     "lineage",
     "versions",
@@ -141,6 +146,30 @@ def contents(classes: list[str] | None = None, **other: Any) -> Contents:
             trial("0", 0.78, {"trainer.learning_rate": 0.01, "trainer.optimizer": "rmsprop"}),
         ],
         "mistakes": {one.content_hash: shown for one in found.mistakes},
+        "pushes": [
+            Push(
+                destination="/models/flowers",
+                version=3,
+                label="stable",
+                pushed_at="2026-11-24 03:48",
+                by="ann@host",
+                why="accuracy 0.9123",
+                accuracy=0.9123,
+                champion=1,
+                withdrawn="",
+            ),
+            Push(
+                destination="/models/flowers",
+                version=2,
+                label=None,
+                pushed_at="2026-11-23 03:48",
+                by="ann@host",
+                why="",
+                accuracy=0.9021,
+                champion=1,
+                withdrawn=f"wrong on {HOSTILE}",
+            ),
+        ],
         "lineage": [
             Artifact(producer="Trainer", output="model", type="Model", id=26, uri="/runs/flowers/Trainer/model/26"),
             Artifact(
@@ -377,6 +406,18 @@ def test_the_page_needs_neither_tfx_nor_tensorflow() -> None:
     code = """import sys, components.report.page, components.report.pictures
 print({"tfx", "tensorflow", "apache_beam"} & set(sys.modules))"""
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_the_trial_in_a_server_is_told(tmp_path: Path) -> None:
+    trial = Trial(server="development server", start_seconds=6.1, first_ms=7.0, batch=8, batch_ms=4.0, memory_mib=700.0)
+    trial.latency_ms, trial.signatures = {"p50": 4.6, "p95": 10.9, "max": 13.5}, ["examples"]
+    trial.misses = ["signature examples answered 500"]
+    (tmp_path / "infra.json").write_text(json.dumps(trial.to_json()))
+    page = Page(render(contents(folders={"infra_blessing": str(tmp_path)})))
+    text = " ".join(page.text.split())
+    assert "6.1 s" in text and "p95 10.9" in text and "Signature examples answered 500." in text
+    assert "#server" in page.values("href")
+    assert "#server" not in Page(render(contents())).values("href")
 
 
 def test_a_part_reads_what_a_component_wrote_and_does_without(tmp_path: Path) -> None:

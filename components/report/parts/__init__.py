@@ -25,9 +25,11 @@ from components.report.parts import (
     intro,
     lineage,
     mistakes,
+    pushes,
     robustness,
     samples,
     search,
+    server,
     settings,
     sizes,
     slices,
@@ -49,5 +51,6 @@ GROUPS = (
     Group("test", "Test results", (intro, confusion, classes, slices, calibration, mistakes, champion, robustness)),
     Group("training", "Training", (settings, curves, diagnosis, search)),
     Group("data", "Data", (splits, samples, balance, sizes)),
+    Group("serving", "Serving", (server, pushes)),
     Group("origin", "Origin", (lineage, versions, configuration)),
 )
