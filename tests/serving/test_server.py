@@ -8,11 +8,13 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from serving import ServingConfig, ServingError, publish, serve
+from serving.versions import rollback
 from tests.serving.running import SERVE, Server, run_python, start
 
 ANY_PORT = '{"rest_port": 0, "grpc_port": 0}'
@@ -109,21 +111,41 @@ def test_a_destination_without_a_version(tmp_path: Path) -> None:
 def test_tensorflow_serving_is_started_where_it_is_installed(tmp_path: Path) -> None:
     binary = tmp_path / "bin" / "tensorflow_model_server"
     binary.parent.mkdir()
-    binary.write_text('#!/bin/sh\necho "given: $*; versions: $(ls "${4#*=}")"\nexec sleep 60\n')
+    binary.write_text('#!/bin/sh\necho "given: $*"\nexec sleep 60\n')
     binary.chmod(0o755)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").touch()
+
+    def push(identity: str, **changes: Any) -> None:
+        values = {"champion": None, "pipeline": "p", "run": "r", "metrics": {}} | changes
+        publish(tmp_path / "model", tmp_path / "served", model=identity, **values)
+
+    push("a")
+    push("b", label="canary")
     path = f"{binary.parent}:{os.environ['PATH']}"
-    process = run_python("-c", SERVE, str(tmp_path / "model"), ANY_PORT, PATH=path)
+    process = run_python("-c", SERVE, str(tmp_path / "served"), ANY_PORT, PATH=path)
     assert process.stdout
     try:
         given, ours = sorted(process.stdout.readline() for _ in range(2))[::-1]
-        options = r"--rest_api_port=(\d+) --port=(\d+) --model_name=traffic --model_base_path=\S+; versions: 1\n"
-        match = re.fullmatch(f"given: {options}", given)
+        options = r"--rest_api_port=(\d+) --port=(\d+) --model_config_file=(\S+)"
+        match = re.match(f"given: {options} --model_config_file_poll_wait_seconds=1 ", given)
         assert match, given
+        models = Path(match[3])
+        assert "versions: 1 versions: 2 }" in models.read_text()
+        assert 'version_labels { key: "canary" value: 2 }' in models.read_text()
+        rollback(tmp_path / "served")
+        deadline = time.monotonic() + 30
+        while "canary" in models.read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert "specific { versions: 1 }" in models.read_text()
+        push("c")
+        while "versions: 3" not in models.read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert "specific { versions: 1 versions: 3 }" in models.read_text(), "a label leaves what is still loaded"
         assert f"http://localhost:{match[1]}/v1/models/traffic:predict, gRPC at localhost:{match[2]}," in ours
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=30)[0] == "finished\n"
+        assert not models.exists()
     finally:
         process.kill()
         process.communicate()
