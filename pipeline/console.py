@@ -63,6 +63,7 @@ for command in (
     versions.promote,
     run.report,
     cluster.compile_command,
+    cluster.schedule,
     run.doctor,
 ):
     main.add_command(command)
