@@ -120,7 +120,7 @@ def feed(
     else:
         images = order.shuffled(split.labels, batch_size, seed, stratified=stratified, **plan.rounds)
         last = tf.int64.max
-    fetch = open_pixels(split, plan, order.split_up(split.labels, plan.segments, seed or 0))
+    fetch = open_pixels(split, plan, seed or 0)
     steps = tf.data.Dataset.range(first_step, last)
     return batches(steps, images, fetch, split, augment, part).prefetch(tf.data.AUTOTUNE)
 
@@ -156,10 +156,10 @@ def batches(
     return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def open_pixels(split: Split, plan: Plan, members: list[np.ndarray]) -> Fetch:
+def open_pixels(split: Split, plan: Plan, seed: int = 0) -> Fetch:
     """Image numbers int64 [batch] → uint8 [batch, height, width, channels].
 
-    `members` are the images of each segment.
+    `seed` is the one that the order of the images has.
 
     Raises:
       ValueError: there is no room for the unpacked file.
@@ -171,7 +171,7 @@ def open_pixels(split: Split, plan: Plan, members: list[np.ndarray]) -> Fetch:
         pixels[done : done + len(batch)] = batch
         done += len(batch)
     if plan.feeder == "hybrid" and plan.segments > 1:
-        return segment_by_segment(pixels, members)
+        return segment_by_segment(pixels, order.split_up(split.labels, plan.segments, seed))
     return functools.partial(np.take, pixels, axis=0)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.trainer_module.conftest import CLASSES, TRANSFORM
-from trainer_module import data, strategies, trainer
+from trainer_module import compilation, data, strategies, trainer
 from trainer_module.config import TrainerConfig
 from trainer_module.fitting import fit
 from trainer_module.model_config import ModelConfig
@@ -27,7 +27,7 @@ def main(pattern: str, folder: Path) -> None:
     strategy = strategies.build_strategy("auto")
     split = data.open_split([pattern], TRANSFORM, CLASSES)
     with strategy.scope():
-        model = trainer.compiled_model(SETTINGS, split)
+        model = compilation.compiled_model(SETTINGS, split)
     with strategies.written_by_chief(strategy, str(folder)) as [target]:
         outcome = fit(model, SETTINGS, split, split, folder=str(folder / "checkpoints"), log_dir=target)
         os.makedirs(target, exist_ok=True)
