@@ -1,20 +1,12 @@
 """Taking a model back, trying one out, keeping the last few: on a folder and in an object store alike."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from serving import versions
 from serving.versions import PublishError, WithdrawnError, champion, history, labels, promote, publish, rollback
-from tests.serving.stores import s3
-
-
-@pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3(tmp_path_factory.mktemp("store")) as uri:
-        yield uri
 
 
 @pytest.fixture(params=["folder", "bucket"])

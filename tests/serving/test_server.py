@@ -72,6 +72,58 @@ def test_a_push_replaces_the_model_and_its_removal_brings_the_last_one_back(mode
         server.process.communicate()
 
 
+def test_an_object_store_is_served_and_followed(model: Path, bucket: str, tmp_path: Path) -> None:
+    destination = f"{bucket}/followed"
+    publish(model, destination, model="a", champion=None, pipeline="p", run="r", metrics={})
+    server = start(destination)
+    try:
+        assert served_versions(server) == 1
+        publish(model, destination, model="b", champion=1, pipeline="p", run="r", metrics={})
+        wait_for(server, 2, "AVAILABLE")
+        assert rollback(destination) == 1
+        wait_for(server, 2, "END")
+        assert served_versions(server) == 1
+    finally:
+        server.process.kill()
+        server.process.communicate()
+
+
+WARM_UP = """
+import sys
+import numpy as np, tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+for signature in sys.argv[2:]:
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.model_spec.signature_name = signature
+    log.predict_log.request.inputs["x"].CopyFrom(tf.make_tensor_proto(np.ones(2, np.float32)))
+    with tf.io.TFRecordWriter(f"{sys.argv[1]}/{signature}/tf_serving_warmup_requests") as writer:
+        writer.write(log.SerializeToString())
+"""
+
+
+def test_warm_up_requests_are_answered_before_a_version_is_served(model: Path, tmp_path: Path) -> None:
+    def push(identity: str, extra: Path | None) -> None:
+        values = {"champion": None, "pipeline": "p", "run": "r", "metrics": {}}
+        publish(model, tmp_path / "served", model=identity, extra=extra, **values)  # type: ignore[arg-type]
+
+    for signature in ("double", "echo"):
+        (tmp_path / signature).mkdir()
+    process = run_python("-c", WARM_UP, str(tmp_path), "double", "echo")
+    assert process.wait() == 0
+    push("a", tmp_path / "double")
+    server = start(tmp_path / "served")
+    try:
+        assert served_versions(server) == 1
+        push("b", tmp_path / "echo")
+        wait_for(server, 2, "END")
+        status = httpx.get(f"{server.rest}/v1/models/traffic/versions/2").json()["model_version_status"][0]
+        assert "Sent extra: {x}. Missing but required: {text}" in status["status"]["error_message"]
+        assert served_versions(server) == 1, "what cannot answer its own warm-up requests is not served"
+    finally:
+        server.process.kill()
+        server.process.communicate()
+
+
 def test_a_saved_model_itself_is_served_as_version_1(model: Path) -> None:
     server = start(model)
     try:
