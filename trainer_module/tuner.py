@@ -146,7 +146,11 @@ class ImageTuner(keras_tuner.Tuner):
         if metrics:
             log.info("trial %d: remembered, val_accuracy %.4f", number, metrics["val_accuracy"])
         else:
-            metrics = self._train(values, epochs, drawn, train, evaluation, f"trial {number}")
+            try:
+                metrics = self._train(values, epochs, drawn, train, evaluation, f"trial {number}")
+            except ValueError as error:
+                log.warning("trial %d failed: %s", number, error)
+                raise keras_tuner.errors.FailedTrialError(str(error)) from error
             self._journal.add(identity, metrics)
             log.info("trial %d: val_accuracy %.4f", number, metrics["val_accuracy"])
         self.table.append({"trial_id": trial.trial_id, "epochs": epochs, "values": values, "metrics": metrics})
