@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pipeline.commands import augment, cluster, config, data, run, serving, versions
+from pipeline.commands import augment, cluster, config, data, run, serving, sweep, versions
 from pipeline.commands.terminal import ConfigurationToldError, ToldError
 
 OWN_PACKAGES = ("pipeline", "components", "trainer_module", "serving", "transform")
@@ -62,6 +62,7 @@ for command in (
     versions.rollback,
     versions.promote,
     augment.augment,
+    sweep.sweep,
     run.report,
     cluster.compile_command,
     cluster.schedule,

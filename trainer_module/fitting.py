@@ -17,7 +17,7 @@ from trainer_module.data import Split
 from trainer_module.diagnostics import Evidence
 from trainer_module.history import History
 from trainer_module.initialization import TwinWatch, initialize, twin_history
-from trainer_module.schedules import Plateau
+from trainer_module.schedules import Plateau, schedule_of
 from trainer_module.settings import TrainingSettings
 from trainer_module.strategies import several_workers
 from trainer_module.transfer import Unfreezing, phases
@@ -85,8 +85,7 @@ def what_changes_training(
     if len(plan) > 1:
         changing.append(Unfreezing(plan))
     if config.schedule == "plateau":
-        schedule = model.optimizer._learning_rate
-        changing.append(Plateau(schedule, config, history.get("val_loss", [])))
+        changing.append(Plateau(schedule_of(model), config, history.get("val_loss", [])))
     return [*changing, averages] if averages else changing
 
 

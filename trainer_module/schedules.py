@@ -79,6 +79,11 @@ class Schedule(tf.keras.optimizers.schedules.LearningRateSchedule):
         return {"schedule": self._config.schedule, "steps": self._steps, "steps_per_epoch": self._steps_per_epoch}
 
 
+def schedule_of(model: tf.keras.Model) -> Schedule:
+    """The schedule that a model was compiled with; under mixed precision an optimizer is inside another."""
+    return getattr(model.optimizer, "inner_optimizer", model.optimizer)._learning_rate
+
+
 class Plateau(tf.keras.callbacks.Callback):
     """Multiplies the rate whenever the validation loss has not become better for a while."""
 

@@ -1,0 +1,129 @@
+"""The handbook's ladder of learning rates on Fashion-MNIST, and what the diagnostics say of each.
+
+Usage: learning_rates.py [IMAGES] [EPOCHS]   (defaults 6000 and 6)
+
+The handbook's ConvNet (part 9: two convolutions, a pooling, 128 hidden units, nothing against overfitting) is trained
+by Adam for a few epochs at each of 0.1, 0.01, 0.001, 0.0001 and 0.00001, as part 10 does by hand: "the highest initial
+learning rate that sustains a reduction in loss and increase in accuracy". Beside it stand the answer of the learning
+rate sweep, and the same network at the chosen rate for four times as long with and without dropout. Writes
+learning_rates.md beside this file.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from training_data import machine, write_split
+
+from pipeline.datasets import cached_fashion_mnist, read_idx
+from trainer_module.compilation import compiled_model
+from trainer_module.config import TrainerConfig
+from trainer_module.data import Split
+from trainer_module.diagnostics import Evidence, diagnose
+from trainer_module.fitting import fit
+from trainer_module.model_config import ModelConfig
+from trainer_module.settings import TrainingSettings
+from trainer_module.sweep import range_test, suggested_rate
+from trainer_module.trainer import make_reproducible
+
+LADDER = [0.1, 0.01, 0.001, 0.0001, 0.00001]
+
+
+def main() -> None:
+    images = int(sys.argv[1]) if len(sys.argv) > 1 else 6000
+    epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 6
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        train, evaluation = fashion_mnist(work, images)
+        ladder = {rate: trained(train, evaluation, rate, epochs, 0.0, work / f"{rate:f}") for rate in LADDER}
+        chosen = highest_that_learns(ladder)
+        sweep = suggested_rate(range_test(settings(train, LADDER[0], 1, 0.0), train, steps=150))
+        longer = {
+            f"dropout {dropout:g}": trained(train, evaluation, chosen, 4 * epochs, dropout, work / f"dropout{dropout}")
+            for dropout in (0.0, 0.5)
+        }
+    text = page(ladder, chosen, sweep, longer, train, evaluation)
+    (Path(__file__).parent / "learning_rates.md").write_text(text)
+    print(text)
+
+
+def fashion_mnist(work: Path, images: int) -> tuple[Split, Split]:
+    """The first images of the training set, and a sixth as many after them."""
+    folder = cached_fashion_mnist()
+    shape, values = read_idx(folder / "train-images-idx3-ubyte.gz", dimensions=3)
+    _, labels = read_idx(folder / "train-labels-idx1-ubyte.gz", dimensions=1)
+    pixels, labels = np.frombuffer(values, np.uint8).reshape(*shape, 1), np.frombuffer(labels, np.uint8)
+    stop = images + images // 6
+    return (
+        write_split(work / "train.gz", pixels[:images], labels[:images], 10),
+        write_split(work / "eval.gz", pixels[images:stop], labels[images:stop], 10),
+    )
+
+
+def settings(train: Split, rate: float, epochs: int, dropout: float) -> TrainingSettings:
+    """The handbook's ConvNet under Adam at a constant rate."""
+    return TrainingSettings(
+        transform=train.transform,
+        model=ModelConfig(filters=[[32, 64]], batch_normalization=False, dropout=dropout, hidden_units=128),
+        trainer=TrainerConfig(
+            epochs=epochs, batch_size=32, learning_rate=rate, schedule="constant", warmup=0, patience=0
+        ),
+    )
+
+
+def trained(train: Split, evaluation: Split, rate: float, epochs: int, dropout: float, folder: Path) -> Evidence:
+    """What a training came to."""
+    chosen = settings(train, rate, epochs, dropout)
+    make_reproducible(1)
+    model = compiled_model(chosen, train)
+    outcome = fit(model, chosen, train, evaluation, folder=str(folder / "checkpoints"), log_dir=str(folder))
+    print(f"{rate:g}, dropout {dropout:g}: {outcome.history['val_accuracy']}", flush=True)
+    return outcome
+
+
+def highest_that_learns(ladder: dict[float, Evidence]) -> float:
+    """The handbook's choice by hand: the rate whose validation loss ended lowest among those that sustain a fall."""
+    return min(ladder, key=lambda rate: ladder[rate].history["val_loss"][-1])
+
+
+def page(
+    ladder: dict[float, Evidence],
+    chosen: float,
+    sweep: float,
+    longer: dict[str, Evidence],
+    train: Split,
+    evaluation: Split,
+) -> str:
+    """The tables."""
+    lines = [
+        "# The handbook's ladder of learning rates",
+        "",
+        f"The handbook's ConvNet under Adam on {train.size:,} images of Fashion-MNIST, watched on {evaluation.size:,} "
+        f"others. Machine: {machine()}.",
+        "",
+        "| rate | loss, first and last epoch | eval loss | eval accuracy | diagnostics |",
+        "|---:|---:|---:|---:|---|",
+        *(row(f"{rate:g}", seen) for rate, seen in ladder.items()),
+        "",
+        f"By hand, as the handbook does: {chosen:g}. The learning rate sweep of 150 steps says {sweep:.2g}.",
+        "",
+        f"At {chosen:g} for longer:",
+        "",
+        "| | loss, first and last epoch | eval loss | eval accuracy | diagnostics |",
+        "|---|---:|---:|---:|---|",
+        *(row(name, seen) for name, seen in longer.items()),
+    ]
+    return "\n".join([*lines, ""])
+
+
+def row(name: str, seen: Evidence) -> str:
+    """A training as a line of the table."""
+    history = seen.history
+    found = "; ".join(f"{one.rule} since epoch {one.epoch}: {one.evidence}" for one in diagnose(seen)) or "nothing"
+    loss = f"{history['loss'][0]:.3f} → {history['loss'][-1]:.3f}"
+    return f"| {name} | {loss} | {history['val_loss'][-1]:.3f} | {history['val_accuracy'][-1]:.3f} | {found} |"
+
+
+if __name__ == "__main__":
+    main()
