@@ -141,7 +141,7 @@ def test_config_show_prints_yaml_that_means_the_same(here: Path) -> None:
     assert result.exit_code == 0
     shown = build_config(yaml.safe_load(result.stdout), "shown")
     assert to_json(shown) == to_json(load_config("flowers.yaml", ["trainer.epochs=3"]))
-    assert "  # Passes over the training split, at most.\n  epochs: 3  # default: 10\n" in result.stdout
+    assert "  # Epochs, at most.\n  epochs: 3  # default: 10\n" in result.stdout
     assert "\x1b" not in result.stdout
 
 
