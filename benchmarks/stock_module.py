@@ -7,16 +7,17 @@ import tensorflow_transform as tft
 from tfx_bsl.public import tfxio
 
 SIZE = int(os.environ.get("STOCK_SIZE", "28"))
+CHANNELS = int(os.environ.get("STOCK_CHANNELS", "1"))
 
 
 def preprocessing_fn(inputs):
     def decode(encoded):
-        image = tf.io.decode_image(encoded, channels=1, expand_animations=False)
-        image.set_shape([None, None, 1])
+        image = tf.io.decode_image(encoded, channels=CHANNELS, expand_animations=False)
+        image.set_shape([None, None, CHANNELS])
         return tf.image.resize_with_pad(tf.cast(image, tf.float32), SIZE, SIZE, method="area") / 255.0
 
     images = tf.map_fn(
-        decode, tf.reshape(inputs["image"], [-1]), fn_output_signature=tf.TensorSpec([SIZE, SIZE, 1], tf.float32)
+        decode, tf.reshape(inputs["image"], [-1]), fn_output_signature=tf.TensorSpec([SIZE, SIZE, CHANNELS], tf.float32)
     )
     labels = tft.compute_and_apply_vocabulary(tf.reshape(inputs["label"], [-1]), vocab_filename="labels")
     return {"image_xf": images, "label_xf": labels}

@@ -65,7 +65,6 @@ for command in (
     sweep.sweep,
     run.report,
     cluster.compile_command,
-    cluster.schedule,
     run.doctor,
 ):
     main.add_command(command)

@@ -4,7 +4,7 @@ import json
 
 import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import schema_pb2
-from tfx.components import ExampleValidator, SchemaGen, StatisticsGen, Trainer, Transform
+from tfx.components import ExampleValidator, SchemaGen, StatisticsGen, Trainer
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -19,6 +19,7 @@ from components.image_example_gen.component import ImageExampleGen
 from components.infra_validator.component import InfraValidator
 from components.pusher.component import Pusher
 from components.report.component import Report
+from components.transform.component import Transform
 from components.tuner.component import Tuner
 from pipeline.config import PipelineConfig
 from transform import features

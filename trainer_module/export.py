@@ -28,7 +28,10 @@ class Classifier(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image")])
     def classify_images(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
-        """string [batch], encoded images → label, probability [batch]; classes, probabilities [batch, classes]."""
+        """string [batch], encoded images → label, probability, status [batch]; classes, probabilities [batch, classes].
+
+        The status of an image that cannot be used says why; its label is "" and its probabilities are 0.
+        """
         return self._classify({features.IMAGE: image[:, tf.newaxis]}, "classes")
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
@@ -37,15 +40,29 @@ class Classifier(tf.Module):
         return self._classify(tf.io.parse_example(examples, self._raw_spec), "all_classes")
 
     def _classify(self, raw: dict[str, tf.Tensor], classes_name: str) -> dict[str, tf.Tensor]:
-        packed = self.transform_layer(raw)[features.PIXELS]
-        probabilities = self.model(ops.unpack(packed, self._transform), training=False)
+        transformed = self.transform_layer(raw)
+        status = transformed[features.STATUS]
+        if self._transform.on_bad_image == "fail":
+            status = refuse_bad(status)
+        good = tf.equal(status, "")
+        probabilities = self.model(ops.unpack(transformed[features.PIXELS], self._transform), training=False)
+        probabilities = tf.where(good[:, tf.newaxis], probabilities, 0.0)
         batch = tf.shape(probabilities)[0]
         return {
-            "label": tf.gather(self.classes, tf.argmax(probabilities, axis=1)),
+            "label": tf.where(good, tf.gather(self.classes, tf.argmax(probabilities, axis=1)), ""),
             "probability": tf.reduce_max(probabilities, axis=1),
             "probabilities": probabilities,
+            "status": status,
             classes_name: tf.tile(self.classes[tf.newaxis], [batch, 1]),
         }
+
+
+def refuse_bad(status: tf.Tensor) -> tf.Tensor:
+    """Fails the whole request when one image of it is bad, naming the first. string [batch] → string [batch]."""
+    bad = tf.where(tf.not_equal(status, ""))[:, 0]
+    first = tf.strings.join(["image ", tf.strings.as_string(bad[:1]), " ", tf.gather(status, bad[:1])])
+    with tf.control_dependencies([tf.debugging.Assert(tf.equal(tf.size(bad), 0), [first])]):
+        return tf.identity(status)
 
 
 def save(

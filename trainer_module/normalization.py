@@ -60,7 +60,12 @@ def layer(transform: TransformConfig, moments: Moments | None) -> tf.keras.layer
         return layers.Normalization(
             mean=list(mean), variance=[max(d, 1e-3) ** 2 for d in deviation], name="standardize"
         )
-    return layers.Rescaling(1.0, name="cast")
+    cast = layers.Rescaling(1.0, name="cast")
+    if transform.normalization == "standardize_image":
+        # An image of one colour has no deviation.
+        one = layers.LayerNormalization(axis=(1, 2, 3), center=False, scale=False, epsilon=1e-3, name="standardize")
+        return tf.keras.Sequential([cast, one], name="standardize_image")
+    return cast
 
 
 def published(x: tf.Tensor, architecture: str) -> tf.Tensor:

@@ -4,8 +4,11 @@ import dataclasses
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
 import pydantic
-from pydantic import Field, TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter
 
+from transform.steps import Plan, read_steps
+
+Normalization = Literal["auto", "rescale", "rescale_signed", "standardize", "standardize_image", "none"]
 Settings = TypeVar("Settings")
 
 
@@ -37,6 +40,11 @@ def from_json(cls: type[Settings], value: Any) -> Settings:
     return TypeAdapter(cls).validate_python(value)
 
 
+def _readable(steps: list[str]) -> list[str]:
+    read_steps(steps)
+    return steps
+
+
 @settings
 class TransformConfig:
     """How an encoded image becomes the model's input."""
@@ -46,11 +54,24 @@ class TransformConfig:
     width: Annotated[int, Field(ge=1, le=4096)] = 224
     """Columns of the model's input, in pixels."""
     channels: Literal[1, 3] = 3
-    """1 for grey, 3 for RGB; alpha is dropped."""
-    fit: Literal["pad", "crop", "stretch"] = "pad"
-    """How another aspect ratio is met: pad the shorter side, crop the longer one, or stretch."""
-    resize: Literal["auto", "area", "bicubic", "bilinear"] = "auto"
-    """Interpolation; auto is area when shrinking and bicubic when growing."""
-    normalization: Literal["auto", "rescale", "rescale_signed", "standardize", "none"] = "auto"
+    """1 for grey, 3 for RGB."""
+    steps: Annotated[list[str], AfterValidator(_readable)] = Field(
+        default_factory=lambda: ["orient", "flatten", "resize", "pad"]
+    )
+    """In order: orient (by EXIF), flatten(COLOUR) what is transparent, crop to the aspect ratio or crop(SHARE),
+    resize(auto|area|bicubic|bilinear), pad(COLOUR|edge|reflect); each optional but resize, arguments too."""
+    normalization: Normalization = "auto"
     """What the network's published weights expect, [0, 1] where there are none (auto); [0, 1]; [-1, 1]; zero mean and
-    unit deviation per channel over the training split; or 0 … 255 as it is."""
+    unit deviation per channel over the training split, or over each image; or 0 … 255 as it is."""
+    max_bytes: Annotated[int, Field(ge=1, lt=2**31)] = 32 * 2**20
+    """Larger files are refused."""
+    max_pixels: Annotated[int, Field(ge=1, lt=2**31)] = 64_000_000
+    """Images whose header says that they are larger are refused before they are decoded."""
+    on_bad_image: Literal["mark", "fail"] = "mark"
+    """What a served model does with an image that is refused or damaged: say so in its status and answer the others,
+    or fail the request. In training a bad image always stops Transform, which names it."""
+
+    @property
+    def plan(self) -> Plan:
+        """The steps, read."""
+        return read_steps(self.steps)

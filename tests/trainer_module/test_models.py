@@ -229,3 +229,10 @@ def test_xla_trains_as_without(split):
         pixels = np.random.default_rng(0).integers(0, 256, (4, 6, 5, 1), dtype=np.uint8)
         losses.append([model.train_on_batch(pixels, tf.one_hot([0, 1, 2, 0], 3))[0] for _ in range(3)])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_standardize_image_gives_each_image_zero_mean_and_unit_deviation():
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8) // [[[[1]]], [[[4]]]]
+    values = normalization.layer(TransformConfig(normalization="standardize_image"), None)(pixels).numpy()
+    assert values.mean(axis=(1, 2, 3)) == pytest.approx([0, 0], abs=1e-4)
+    assert values.std(axis=(1, 2, 3)) == pytest.approx([1, 1], abs=1e-4)

@@ -1,0 +1,212 @@
+"""Transform against stock TFX Transform with the same resize, on the same images, and against plain decode + resize.
+
+Usage: transform.py [SHARE]   (default 1.0: a share of the images of each case)
+
+28 px: Fashion-MNIST's PNGs (`make demo` fetches them). 300 px and 12 megapixels: crops of scikit-learn's two
+photographs, mirrored, enlarged and with a sensor's noise, as JPEGs of quality 90. Stock decodes with
+`tf.io.decode_image`, resizes with `tf.image.resize_with_pad` by area and writes float32, as TFX's tutorials do.
+The limit is `tf.data` with nothing but decoding and the resize, on one core. Each case runs in a process of its own,
+and its seconds are those of the executor, without imports. Writes transform.md beside this file.
+"""
+
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+FASHION = HERE.parent / "data" / "fashion-mnist" / "train"
+CASES = {"28 px": (28, 1, 6000), "300 → 128 px": (128, 3, 1000), "12 megapixels → 224 px": (224, 3, 80)}
+"""Target size, channels and number of images."""
+
+
+def main() -> None:
+    share = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
+    lines = [
+        "# Transform, images per second",
+        "",
+        f"{date.today()}, {machine()}. `benchmarks/transform.py` measured all of it in one go.",
+        "",
+        "| | stock TFX | tfx-vision | ratio | decode + resize, one core | of this limit "
+        "| bytes per image, H·W·C = 1: stock, tfx-vision | peak memory: stock, tfx-vision |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for case, (size, channels, count) in CASES.items():
+            count = max(int(count * share), 8)
+            records = Path(folder, case.split()[0], "Split-train")
+            write_records(records, case, count)
+            limit, stock, ours = (
+                child(mode, str(records.parent), size, channels) for mode in ("limit", "stock", "ours")
+            )
+            rates = [count / result["seconds"] for result in (limit, stock, ours)]
+            relative = [result["bytes"] / count / (size * size * channels) for result in (stock, ours)]
+            lines.append(
+                f"| {case}, {count:,} images | {rates[1]:,.0f} | {rates[2]:,.0f} | {rates[2] / rates[1]:.1f} × "
+                f"| {rates[0]:,.0f} | {rates[2] / rates[0]:.0%} | {relative[0]:.2f}, {relative[1]:.2f} "
+                f"| {stock['peak']:,.0f} MB, {ours['peak']:,.0f} MB |"
+            )
+            print(lines[-1], flush=True)
+    (HERE / "transform.md").write_text("\n".join(lines) + "\n")
+
+
+def write_records(folder: Path, case: str, count: int) -> None:
+    import tensorflow as tf
+
+    folder.mkdir(parents=True)
+    with tf.io.TFRecordWriter(str(folder / "data_tfrecord.gz"), tf.io.TFRecordOptions("GZIP")) as writer:
+        for number, encoded in enumerate(images(case, count)):
+            example = tf.train.Example()
+            for name, value in (("image", encoded), ("label", b"%d" % (number % 10)), ("path", b"%d" % number)):
+                example.features.feature[name].bytes_list.value.append(value)
+            writer.write(example.SerializeToString())
+
+
+def images(case: str, count: int) -> list[bytes]:
+    if case == "28 px":
+        return [file.read_bytes() for file in sorted(FASHION.glob("*/*.png"))[:: 60_000 // count][:count]]
+    height, width = (300, 300) if case.startswith("300") else (3000, 4000)
+    # Photographs of 12 megapixels take a second each to make; a few different ones say as much.
+    made = [
+        photo(np.random.default_rng(seed), height, width) for seed in range(min(count, 200 if height == 300 else 8))
+    ]
+    return [made[number % len(made)] for number in range(count)]
+
+
+def photo(random: np.random.Generator, height: int, width: int) -> bytes:
+    from sklearn.datasets import load_sample_images
+
+    source = Image.fromarray(load_sample_images().images[random.integers(2)])
+    top, left = random.integers(0, 427 - 300), random.integers(0, 640 - 400)
+    image = source.crop((left, top, left + 300 * width // height, top + 300))
+    if random.integers(2):
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    values = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS), np.float32)
+    noisy = values + random.normal(0, 3, values.shape)
+    buffer = io.BytesIO()
+    Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
+
+
+def child(*words: object) -> dict:
+    """Runs a mode in a process of its own; it ends by printing a JSON object."""
+    environment = os.environ | {
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "STOCK_SIZE": str(words[2]),
+        "STOCK_CHANNELS": str(words[3]),
+    }
+    command = [sys.executable, __file__, *map(str, words)]
+    process = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
+    return json.loads(process.stdout.splitlines()[-1])
+
+
+def run_limit(records: str, size: int, channels: int) -> dict:
+    import tensorflow as tf
+
+    spec = {"image": tf.io.FixedLenFeature([], tf.string)}
+    dataset = tf.data.TFRecordDataset(tf.io.gfile.glob(f"{records}/Split-train/*"), "GZIP")
+    encoded = [tf.io.parse_single_example(record, spec)["image"] for record in dataset]
+
+    def read(one: tf.Tensor) -> tf.Tensor:
+        image = tf.io.decode_image(one, channels=channels, expand_animations=False)
+        return tf.cast(tf.image.resize(image, (size, size), "area"), tf.uint8)
+
+    pixels = tf.data.Dataset.from_tensor_slices(encoded).map(read, num_parallel_calls=1)
+    for _ in pixels.take(20):
+        pass
+    before = time.monotonic()
+    for _ in pixels:
+        pass
+    return {"seconds": time.monotonic() - before}
+
+
+def run_transform(records: str, size: int, channels: int, *, stock: bool) -> dict:
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+    from tfx.components.transform import executor as tfx_executor
+    from tfx.types import artifact_utils, standard_artifacts
+
+    import transform  # noqa: F401  (first: it chooses Keras 2)
+    from transform.config import TransformConfig, to_json
+
+    def artifact(kind: type, folder: str) -> object:
+        made = kind()
+        made.uri = str(Path(work, folder))
+        return made
+
+    with tempfile.TemporaryDirectory() as work:
+        examples = standard_artifacts.Examples()
+        examples.uri, examples.split_names = records, artifact_utils.encode_split_names(["train"])
+        schema = artifact(standard_artifacts.Schema, "schema")
+        described = schema_pb2.Schema()
+        for name in ("image", "label", "path"):
+            feature = described.feature.add(name=name, type=schema_pb2.BYTES)
+            feature.presence.min_fraction = 1
+            feature.shape.dim.add(size=1)
+        Path(schema.uri).mkdir()
+        Path(schema.uri, "schema.pbtxt").write_text(text_format.MessageToString(described))
+        properties = {"preprocessing_fn": "stock_module.preprocessing_fn"}
+        outputs = {
+            "transform_graph": artifact(standard_artifacts.TransformGraph, "graph"),
+            "transformed_examples": artifact(standard_artifacts.Examples, "transformed"),
+        }
+        executor = tfx_executor.Executor
+        if stock:
+            for name, kind in {
+                "pre_transform_schema": standard_artifacts.Schema,
+                "pre_transform_stats": standard_artifacts.ExampleStatistics,
+                "post_transform_schema": standard_artifacts.Schema,
+                "post_transform_stats": standard_artifacts.ExampleStatistics,
+                "post_transform_anomalies": standard_artifacts.ExampleAnomalies,
+            }.items():
+                outputs[name] = artifact(kind, name)
+        else:
+            from components.transform.executor import Executor as executor
+
+            config = TransformConfig(height=size, width=size, channels=channels)
+            properties = {
+                "preprocessing_fn": "transform.preprocessing.preprocessing_fn",
+                "custom_config": json.dumps({"transform": to_json(config)}),
+                "disable_statistics": 1,
+            }
+        arguments = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
+        context = executor.Context(beam_pipeline_args=arguments, tmp_dir=str(Path(work, "tmp")), unique_id="1")
+        before = time.monotonic()
+        executor(context).Do(
+            {"examples": [examples], "schema": [schema]},
+            {name: [output] for name, output in outputs.items()},
+            properties,
+        )
+        seconds = time.monotonic() - before
+        written = sum(file.stat().st_size for file in Path(work, "transformed").rglob("*.gz"))
+    return {"seconds": seconds, "bytes": written, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def machine() -> str:
+    from whole_run import machine
+
+    return machine()
+
+
+MODES = {
+    "limit": run_limit,
+    "stock": lambda *words: run_transform(*words, stock=True),
+    "ours": lambda *words: run_transform(*words, stock=False),
+}
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and sys.argv[1] in MODES:
+        mode, records, size, channels = sys.argv[1:]
+        print(json.dumps(MODES[mode](records, int(size), int(channels))))
+    else:
+        main()
