@@ -100,7 +100,8 @@ def model(config: PipelineConfig, pusher: Result) -> str:
     """Where the model went."""
     [pushed] = pusher.outputs["pushed_model"]
     if not pushed.get_string_custom_property("pushed_version"):
-        return "[red]not pushed[/]"
+        reason = pushed.get_string_custom_property("reason")
+        return f"[red]not pushed[/]{f': {escape(reason)}' if reason else ''}"
     return f"version {pushed.get_string_custom_property('pushed_version')} in {escape(config.destination)}"
 
 

@@ -75,6 +75,7 @@ class Executor(base_executor.BaseExecutor):
         except versions.WithdrawnError as error:  # somebody took this model back; a retry must not undo that
             log.warning("%s", error)
             pushed.set_int_custom_property("pushed", 0)
+            pushed.set_string_custom_property("reason", str(error))
             return
         pushed.set_int_custom_property("pushed", 1)
         pushed.set_string_custom_property("pushed_destination", exec_properties["destination"])
@@ -101,7 +102,8 @@ def manifest_metrics(evaluation: str) -> dict[str, float]:
 
 
 class Pusher(base_component.BaseComponent):
-    """Output `pushed_model`, with the custom properties `pushed`, `pushed_destination` and `pushed_version`."""
+    """Output `pushed_model`, with the custom properties `pushed`, `pushed_destination` and `pushed_version`, or with
+    `reason` where a blessed model was not pushed."""
 
     SPEC_CLASS = PusherSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)

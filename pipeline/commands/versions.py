@@ -34,9 +34,9 @@ def versions(run: str, as_json: bool) -> None:
     if not found:
         raise ToldError(f"No version is at {served(run)[0]}; run the pipeline until it pushes a blessed model")
     for version in found:
-        click.echo(
-            f"{click.style(f'{version.number:>4}', bold=True)}  {state(version):<9}  {' · '.join(facts(version))}"
-        )
+        click.echo(f"{click.style(f'{version.number:>4}', bold=True)}  {state(version):<9}  {pushed(version)}")
+        for remark in remarks(version):
+            click.echo(f"{'':17}{remark}")
 
 
 def state(version: "Version") -> str:
@@ -44,19 +44,31 @@ def state(version: "Version") -> str:
     return version.label or ("withdrawn" if version.withdrawal else "")
 
 
-def facts(version: "Version") -> list[str]:
-    """What is known of a version, each a few words."""
-    told = []
-    if manifest := version.manifest:
-        told += [manifest.pushed_at] + ([f"by {manifest.by}"] if manifest.by else [])
-        told += [f"{name} {value:.4g}" for name, value in manifest.metrics.items()]
-        told += [f"against version {manifest.champion}"] if manifest.champion else []
-        told += [manifest.why] if manifest.why else []
-    else:
-        told.append("without a manifest")
+def pushed(version: "Version") -> str:
+    """When and by whom a version was pushed, and how good it is."""
+    manifest = version.manifest
+    if manifest is None:
+        return "came without a manifest"
+    metrics = ", ".join(f"{name} {value:.4g}" for name, value in manifest.metrics.items())
+    return "  ".join(filter(None, [minute(manifest.pushed_at), manifest.by, metrics]))
+
+
+def remarks(version: "Version") -> list[str]:
+    """Why a version was pushed, and why it was withdrawn."""
+    found = []
+    if version.manifest and version.manifest.why:
+        found.append(version.manifest.why)
+    if version.manifest and version.manifest.champion:
+        found.append(f"judged against version {version.manifest.champion}")
     if withdrawal := version.withdrawal:
-        told.append(f"withdrawn {withdrawal.at} by {withdrawal.by}{f': {withdrawal.why}' if withdrawal.why else ''}")
-    return told
+        why = f": {withdrawal.why}" if withdrawal.why else ""
+        found.append(f"withdrawn {minute(withdrawal.at)} by {withdrawal.by}, for version {withdrawal.instead}{why}")
+    return found
+
+
+def minute(moment: str) -> str:
+    """2026-11-24 14:22 UTC."""
+    return f"{moment[:16].replace('T', ' ')} UTC"
 
 
 @click.command(short_help="Take the newest push back, or go to another version.")
