@@ -65,6 +65,7 @@ for command in (
     sweep.sweep,
     run.report,
     cluster.compile_command,
+    cluster.schedule,
     run.doctor,
 ):
     main.add_command(command)

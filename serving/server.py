@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from serving import model_config, versions
 from serving.config import ServingConfig
 from serving.destination import is_remote
 from serving.errors import ServingError
-from serving.versions import versions
 
 if TYPE_CHECKING:
     import grpc
@@ -47,7 +47,7 @@ def serve(destination: str | Path, config: ServingConfig, *, model_name: str) ->
         return _run_development_server(str(destination), config, name)
     if not source.is_dir():
         raise ServingError(f"There is no folder {source}; run the pipeline first, or give the folder of a SavedModel")
-    if not (source / "saved_model.pb").is_file() and not versions(source):
+    if not (source / "saved_model.pb").is_file() and not versions.versions(source):
         raise ServingError(
             f"No model version is in {source}; run the pipeline until it pushes a blessed model, "
             "or give the folder of a SavedModel"
@@ -113,17 +113,21 @@ def _run_development_server(source: str, config: ServingConfig, name: str) -> No
 
 def _run_tensorflow_serving(binary: str, source: Path, config: ServingConfig, name: str) -> None:
     with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfx-vision-serve-")))
         if (source / "saved_model.pb").is_file():  # TensorFlow Serving wants a numbered folder above it
-            base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tfx-vision-serve-")))
-            (base / "1").symlink_to(source, target_is_directory=True)
-            source = base
+            (scratch / "model").mkdir()
+            (scratch / "model" / "1").symlink_to(source, target_is_directory=True)
+            source = scratch / "model"
+        models = ModelsFile(scratch / "models.config", name, source, config.loaded_versions)
+        models.refresh()
         rest_port, grpc_port = _free_ports(config)
         command = [
             binary,
             f"--rest_api_port={rest_port}",
             f"--port={grpc_port}",
-            f"--model_name={name}",
-            f"--model_base_path={source}",
+            f"--model_config_file={models.path}",
+            "--model_config_file_poll_wait_seconds=1",
+            "--allow_version_labels_for_unavailable_models=true",
         ]
         process = subprocess.Popen(command, start_new_session=True)
         stopping = threading.Event()
@@ -138,8 +142,57 @@ def _run_tensorflow_serving(binary: str, source: Path, config: ServingConfig, na
             f" gRPC at localhost:{grpc_port}, on every interface of this machine",
             flush=True,
         )
-        if process.wait() and not stopping.is_set():
+        threading.Thread(target=models.watch, args=[stopping], name="models", daemon=True).start()
+        status = process.wait()
+        failed = status and not stopping.is_set()
+        stopping.set()
+        if failed:
             raise ServingError(f"TensorFlow Serving ended with exit code {process.returncode}; its log is above")
+
+
+class ModelsFile:
+    """TensorFlow Serving's models.config, which follows the labels at the destination; the server looks at it again.
+
+    TensorFlow Serving takes a label to a version only once that is loaded, so the version that a label leaves stays
+    in the file until the label moves again.
+
+    Args:
+      path: of the file.
+      name: the model's name in requests.
+      source: the folder with its versions.
+      count: how many of the highest versions are served besides those with a label.
+    """
+
+    def __init__(self, path: Path, name: str, source: Path, count: int):
+        self.path = path
+        self._name, self._source, self._count = name, source, count
+        self._labels: dict[str, int] = {}
+        self._seen: tuple[list[int], dict[str, int]] | None = None
+
+    def refresh(self) -> None:
+        """Writes the file anew if the versions or their labels changed."""
+        complete = versions.versions(self._source)
+        labels = {str(label): version for label, version in versions.labels(self._source).items()}
+        if not complete or (complete, labels) == self._seen:
+            return
+        before = {version for version in self._labels.values() if version in complete}
+        text = model_config.models(
+            self._name,
+            str(self._source),
+            latest=self._count,
+            labels=labels,
+            beside={*complete[-self._count :], *before},
+        )
+        new = self.path.with_suffix(".new")
+        new.write_text(text, encoding="utf-8")
+        os.replace(new, self.path)
+        self._seen, self._labels = (complete, labels), labels
+
+    def watch(self, stop: threading.Event, seconds: float = 1.0) -> None:
+        """Refreshes until `stop` is set."""
+        while not stop.wait(seconds):
+            with contextlib.suppress(OSError):  # the folder may be away for a moment
+                self.refresh()
 
 
 @contextlib.contextmanager

@@ -106,6 +106,25 @@ def served_version(destination: str | Path) -> int | None:
     return labels(destination).get("stable")
 
 
+def champion(destination: str | Path, model: str) -> int | None:
+    """The version that a model is to be judged against.
+
+    Args:
+      destination: the serving destination.
+      model: fingerprint of the candidate.
+
+    Returns:
+      The stable version, which a rollback changes and a canary does not; when that is the candidate itself, the
+      version it was judged against when it was pushed. None when there is no such version.
+    """
+    where = open_destination(destination)
+    stable = _labels(where).get("stable")
+    manifest = None if stable is None else _manifest(where, destination, stable)
+    if manifest is None or manifest.model != model:
+        return stable
+    return manifest.champion if manifest.champion in where.versions() else None
+
+
 def read_manifest(destination: str | Path, version: int) -> Manifest | None:
     """The manifest of a version; None where the version is not there or came without one.
 

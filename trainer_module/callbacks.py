@@ -81,7 +81,7 @@ class Record(tf.keras.callbacks.Callback):
             min_improvement=config.min_improvement,
         )
         if progress.best == epoch:
-            self._save_best()
+            self._save_best(epoch)
         progress.finished = bool(config.patience) and epoch - progress.best >= config.patience
         if progress.finished:
             log.info("%s has not improved for %d epochs; stopping", config.monitor, config.patience)

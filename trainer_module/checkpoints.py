@@ -21,6 +21,7 @@ import tensorflow as tf
 from trainer_module.averaging import WeightAverages
 from trainer_module.config import CheckpointConfig
 from trainer_module.history import History
+from trainer_module.strategies import several_workers, written_by_chief
 
 log = logging.getLogger("tfx_vision.training")
 
@@ -58,6 +59,8 @@ class Progress(tf.train.experimental.PythonState):
         """Finished steps of the epoch after them."""
         self.metrics: list[list[float]] = []
         """State of each metric at that step."""
+        self.segments = 0
+        """Parts that the training split is fed in, chosen once; 0 before it begins."""
         self.history: History = {}
         """Per finished epoch."""
         self.best = -1
@@ -68,7 +71,7 @@ class Progress(tf.train.experimental.PythonState):
         """Whether nothing is left to train."""
 
     def serialize(self) -> str:
-        names = ("epoch", "batch", "metrics", "history", "best", "nan_epoch", "finished")
+        names = ("epoch", "batch", "metrics", "segments", "history", "best", "nan_epoch", "finished")
         return json.dumps({name: getattr(self, name) for name in names})
 
     def deserialize(self, string_value: str | bytes) -> None:
@@ -86,24 +89,18 @@ class TrainingState:
         extra = {"averages": averages.state} if averages else {}
         self._checkpoint = tf.train.Checkpoint(model=model, progress=self.progress, random=generators(model), **extra)
         self._best = tf.train.Checkpoint(weights=list(model.weights))
-        # Every worker has to take part in saving, because some variables are read from all of them; but only what
-        # the chief writes is kept.
-        chief = model.distribute_strategy.extended.should_checkpoint
-        target = folder if chief else os.path.join(folder, f"worker-{os.getpid()}")
-        self._scratch = None if chief else target
-        self._saver = tf.train.CheckpointManager(self._checkpoint, os.path.join(target, "state"), keep)
-        self._best_saver = tf.train.CheckpointManager(self._best, os.path.join(target, "best"), 1)
+        self._keep = keep
         self._state_folder, self._best_folder = os.path.join(folder, "state"), os.path.join(folder, "best")
 
     def save(self) -> None:
         """Writes a checkpoint."""
-        self._saver.save()
-        self._sweep()
+        with written_by_chief(self.model.distribute_strategy, self._state_folder) as [folder]:
+            tf.train.CheckpointManager(self._checkpoint, folder, self._keep).save()
 
-    def save_best(self) -> None:
+    def save_best(self, epoch: int) -> None:
         """Keeps the weights as those of the best epoch."""
-        self._best_saver.save()
-        self._sweep()
+        with written_by_chief(self.model.distribute_strategy, self._best_folder) as [folder]:
+            tf.train.CheckpointManager(self._best, folder, 1).save(checkpoint_number=epoch + 1)
 
     def restore(self) -> bool:
         """Takes the newest checkpoint that can be read; False when there is none."""
@@ -129,10 +126,6 @@ class TrainingState:
         self._best.restore(path).assert_consumed()
         return True
 
-    def _sweep(self) -> None:
-        if self._scratch and tf.io.gfile.exists(self._scratch):
-            tf.io.gfile.rmtree(self._scratch)
-
 
 def generators(model: tf.keras.Model) -> list[tf.random.Generator]:
     """The random generators in a model's layers, such as Dropout's; Keras leaves them out of its checkpoints."""
@@ -155,8 +148,8 @@ class Checkpoints(tf.keras.callbacks.Callback):
     def watching_signals(self) -> Iterator[None]:
         """Until the end of the block, SIGTERM and Ctrl-C end training after a checkpoint; a second one at once."""
         # Only the main thread may set handlers; and a worker cannot save alone.
-        alone = not getattr(self._state.model.distribute_strategy.extended, "_in_multi_worker_mode", bool)()
-        if threading.current_thread() is not threading.main_thread() or not alone:
+        accompanied = several_workers(self._state.model.distribute_strategy)
+        if accompanied or threading.current_thread() is not threading.main_thread():
             yield
             return
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -8,7 +8,7 @@ from trainer_module.optimization_config import OptimizationConfig
 from transform.config import settings
 
 StrategyName = Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"]
-BatchSize = Annotated[int, Field(ge=1, le=4096)]
+BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 
 
 @settings
@@ -36,7 +36,9 @@ class TrainerConfig(OptimizationConfig):
     steps_per_epoch: Annotated[int, Field(ge=0, le=10_000_000)] = 0
     """Batches drawn in each epoch (handbook, part 9, "Steps"); 0 is one pass over the training split."""
     batch_size: BatchSize = 64
-    """Images per step over all replicas."""
+    """Images per step: over all replicas together, or each; see batch_size_is."""
+    batch_size_is: Literal["global", "per_replica"] = "global"
+    """What batch_size counts. Per replica, a step grows with the replicas, and the learning rate may have to."""
     stratified: bool = False
     """Give every batch the classes in the proportions of the training split."""
     patience: Annotated[int, Field(ge=0, le=10_000)] = 5
@@ -47,8 +49,12 @@ class TrainerConfig(OptimizationConfig):
     """By more than this."""
     restore_best: bool = True
     """End with the weights of the best epoch, not with the last ones; only with patience."""
-    feeder: Literal["auto", "memory", "disk"] = "auto"
-    """Keep the pixels in memory, in a file read at random, or decide by the memory that is free."""
+    feeder: Literal["auto", "memory", "disk", "hybrid"] = "auto"
+    """All pixels in memory, each from disk, or a segment at a time in memory; auto: memory if they fit, else hybrid."""
+    segments: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Parts with the same share of each class, trained on one after the other; 0 is what hybrid needs, else 1."""
+    segment_epochs: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Passes over a segment before the next; several read the disk less often, and want augmentation."""
     strategy: StrategyName = "auto"
     """The tf.distribute strategy; auto takes every GPU there is, or TF_CONFIG's workers."""
     mixed_precision: bool = False

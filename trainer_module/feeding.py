@@ -1,31 +1,86 @@
-"""Feeding: which images each step takes, and three ways to have their pixels (handbook, part 9, "Feeding").
+"""Feeding: three ways to have the pixels that a step takes (handbook, part 9, "Feeding").
 
-The order is a function of the seed and the number of the step alone. So every feeder gives the same batches, and
-training continues at any step as if it had never stopped.
+`memory` holds those of the whole split, `disk` reads each image from an unpacked file when its turn comes, `hybrid`
+holds a segment of the split at a time. All give the same batches; which images a step takes is `order`'s business.
 """
 
 import functools
 import logging
 import os
+import shutil
 import tempfile
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from trainer_module import data
+from trainer_module import data, order
 from trainer_module.config import TrainerConfig
 from trainer_module.data import Split
+from trainer_module.memory import free_memory
 
 log = logging.getLogger("tfx_vision.feeding")
 
 MEMORY_SHARE = 0.25
-"""The share of the free memory that pixels may take when the feeder is chosen automatically."""
+"""The share of the free memory that pixels may take."""
 
-Order = Callable[[int], np.ndarray]
 Fetch = Callable[[np.ndarray], np.ndarray]
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a split is fed."""
+
+    feeder: str
+    """memory, disk or hybrid."""
+    segments: int = 1
+    """Parts that are trained on one after the other."""
+    segment_epochs: int = 1
+    """Passes over each before the next."""
+    folder: str | None = None
+    """For the unpacked file of disk and hybrid; None is the system's for temporary files."""
+
+    @property
+    def rounds(self) -> dict[str, int]:
+        """What the order of the images depends on."""
+        return {"segments": self.segments, "segment_epochs": self.segment_epochs}
+
+
+def make_plan(
+    split: Split, config: TrainerConfig, *, shuffled: bool = True, segments: int = 0, folder: str | None = None
+) -> Plan:
+    """Chooses the feeder and the number of segments, and says why.
+
+    Args:
+      split: what is to be fed.
+      config: `feeder`, `segments` and `segment_epochs`.
+      shuffled: False when the images are fed as they come: then there are no segments.
+      segments: of the same training before it was interrupted; the batches depend on it. 0 when it begins.
+      folder: for the unpacked file.
+    """
+    budget = max(int(MEMORY_SHARE * free_memory()), 1)
+    feeder = config.feeder
+    if feeder == "auto":
+        feeder = "memory" if split.bytes_in_memory <= budget else "hybrid"
+    if not shuffled:
+        feeder, segments = "disk" if feeder == "hybrid" else feeder, 1
+    # At the border of two segments both are in memory.
+    fitting = -(-2 * split.bytes_in_memory // budget) if feeder == "hybrid" else 1
+    segments = segments or config.segments or min(fitting, split.size)
+    log.info(
+        "%s feeder%s: %s images take %.0f MB, and %.0f MB may be used%s",
+        feeder,
+        " (auto)" if config.feeder == "auto" else "",
+        f"{split.size:,}",
+        split.bytes_in_memory / 1e6,
+        budget / 1e6,
+        f"; {segments} segments, {config.segment_epochs} epochs each" if segments > 1 else "",
+    )
+    return Plan(feeder=feeder, segments=segments, segment_epochs=config.segment_epochs, folder=folder)
 
 
 def feed(
@@ -37,27 +92,37 @@ def feed(
     stratified: bool = False,
     first_step: int = 0,
     augment: Augment | None = None,
+    plan: Plan | None = None,
+    part: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches of one split.
 
     Args:
       split: what to read.
       batch_size: images per batch; the last one may be smaller when evaluating.
-      feeder: "memory", "disk", or "auto" for memory while the pixels take less than a quarter of what is free.
+      feeder: "memory", "disk", "hybrid" or "auto", where there is no plan.
       seed: shuffle anew each pass, the same way for the same seed, and repeat without end; None reads once in order.
       stratified: give each batch the classes in the proportions of the split, as far as whole images allow.
       first_step: the step to begin at.
       augment: changes a batch: (step int64 scalar, pixels, labels) → (pixels, labels), or with weights of
         the images. What it draws should depend
         on the step and a seed alone, or a resumed training differs from one that never stopped.
+      plan: how to read it.
+      part: (index, count) of the worker: its equal share of each batch.
 
     Returns:
       (uint8 [batch, height, width, channels], float32 [batch, classes]) pairs.
     """
-    fetch = open_pixels(split, feeder)
-    order = training_order(split, batch_size, seed, stratified) if seed is not None else sequence(split, batch_size)
-    steps = tf.data.Dataset.range(first_step, tf.int64.max if seed is not None else -(-split.size // batch_size))
-    return batches(steps, order, fetch, split, augment).prefetch(tf.data.AUTOTUNE)
+    if plan is None:
+        plan = make_plan(split, TrainerConfig(feeder=feeder), shuffled=seed is not None)  # type: ignore[arg-type]
+    if seed is None:
+        images, last = order.sequence(split.size, batch_size), -(-split.size // batch_size)
+    else:
+        images = order.shuffled(split.labels, batch_size, seed, stratified=stratified, **plan.rounds)
+        last = tf.int64.max
+    fetch = open_pixels(split, plan, seed or 0)
+    steps = tf.data.Dataset.range(first_step, last)
+    return batches(steps, images, fetch, split, augment, part).prefetch(tf.data.AUTOTUNE)
 
 
 def steps_per_epoch(split: Split, config: TrainerConfig) -> int:
@@ -65,11 +130,19 @@ def steps_per_epoch(split: Split, config: TrainerConfig) -> int:
     return config.steps_per_epoch or max(split.size // config.batch_size, 1)
 
 
-def batches(steps: tf.data.Dataset, order: Order, fetch: Fetch, split: Split, augment: Augment | None) -> Any:
+def batches(
+    steps: tf.data.Dataset,
+    images: order.Order,
+    fetch: Fetch,
+    split: Split,
+    augment: Augment | None,
+    part: tuple[int, int] = (0, 1),
+) -> Any:
     """Numbers of steps → batches."""
+    index, count = part
 
     def load(step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        chosen = order(int(step))
+        chosen = np.array_split(images(int(step)), count)[index]
         return fetch(chosen), split.labels[chosen]
 
     def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -77,62 +150,63 @@ def batches(steps: tf.data.Dataset, order: Order, fetch: Fetch, split: Split, au
         pixels.set_shape([None, *split.shape])
         labels.set_shape([None])
         one_hot = tf.one_hot(labels, split.classes)
-        return augment(step, pixels, one_hot) if augment else (pixels, one_hot)
+        # Workers draw different changes for their parts of the same step.
+        return augment(step * count + index, pixels, one_hot) if augment else (pixels, one_hot)
 
     return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def training_order(split: Split, batch_size: int, seed: int, stratified: bool = False) -> Order:
-    """The images of each training step: int → int64 [batch_size]; every pass is a permutation of its own."""
+def open_pixels(split: Split, plan: Plan, seed: int = 0) -> Fetch:
+    """Image numbers int64 [batch] → uint8 [batch, height, width, channels].
 
-    @functools.lru_cache(maxsize=2)
-    def one_pass(number: int) -> np.ndarray:
-        random = np.random.default_rng([seed, number])
-        return stratify(split.labels, random) if stratified else random.permutation(split.size)
+    `seed` is the one that the order of the images has.
 
-    def images(step: int) -> np.ndarray:
-        start, stop = step * batch_size, (step + 1) * batch_size
-        passes = range(start // split.size, (stop - 1) // split.size + 1)
-        stream = np.concatenate([one_pass(number) for number in passes])
-        return stream[start - passes[0] * split.size : stop - passes[0] * split.size]
-
-    return images
-
-
-def stratify(labels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """A permutation that spreads every class evenly: int64 [images] → int64 [images]."""
-    shuffled = random.permutation(len(labels))
-    place = np.empty(len(labels))
-    for label in np.unique(labels):
-        members = np.flatnonzero(labels[shuffled] == label)
-        place[members] = (np.arange(len(members)) + random.random()) / len(members)
-    return shuffled[np.argsort(place, kind="stable")]
-
-
-def sequence(split: Split, batch_size: int) -> Order:
-    """The images of each evaluation step, in the order of the records."""
-    return lambda step: np.arange(step * batch_size, min((step + 1) * batch_size, split.size))
-
-
-def open_pixels(split: Split, feeder: str) -> Fetch:
-    """Image numbers int64 [batch] → uint8 [batch, height, width, channels], from memory or from disk."""
-    if feeder == "auto":
-        feeder = "memory" if split.bytes_in_memory < MEMORY_SHARE * free_memory() else "disk"
-    log.info("%s feeder: %s images, %.0f MB of pixels", feeder, f"{split.size:,}", split.bytes_in_memory / 1e6)
-    pixels = np.empty((split.size, *split.shape), np.uint8) if feeder == "memory" else on_disk(split)
+    Raises:
+      ValueError: there is no room for the unpacked file.
+    """
+    shape = (split.size, *split.shape)
+    pixels = np.empty(shape, np.uint8) if plan.feeder == "memory" else on_disk(shape, plan.folder)
     done = 0
     for batch in data.read(split):
         pixels[done : done + len(batch)] = batch
         done += len(batch)
+    if plan.feeder == "hybrid" and plan.segments > 1:
+        return segment_by_segment(pixels, order.split_up(split.labels, plan.segments, seed))
     return functools.partial(np.take, pixels, axis=0)
 
 
-def on_disk(split: Split) -> np.ndarray:
+def on_disk(shape: tuple[int, ...], folder: str | None) -> np.ndarray:
     """An array in a nameless file: nothing of it stays, however the process ends."""
-    with tempfile.TemporaryFile() as file:
-        return np.memmap(file, np.uint8, "w+", shape=(split.size, *split.shape))
+    folder = folder if folder and os.path.isdir(folder) else tempfile.gettempdir()
+    needed, free = int(np.prod(shape)), shutil.disk_usage(folder).free
+    if needed > free:
+        raise ValueError(
+            f"the unpacked pixels take {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB; make room, or set "
+            "trainer.feeder to memory"
+        )
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
-def free_memory() -> int:
-    """Bytes of memory that can be taken without swapping."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def segment_by_segment(pixels: np.ndarray, members: list[np.ndarray]) -> Fetch:
+    """Fetches from copies of segments in memory: of the one in use and, around its end, of its neighbour."""
+    segment_of = np.empty(len(pixels), np.int64)
+    place = np.empty(len(pixels), np.int64)
+    for segment, images in enumerate(members):
+        segment_of[images], place[images] = segment, np.arange(len(images))
+    lock = threading.Lock()
+
+    @functools.lru_cache(maxsize=2)
+    def held(segment: int) -> np.ndarray:
+        return pixels[members[segment]]
+
+    def fetch(chosen: np.ndarray) -> np.ndarray:
+        batch = np.empty((len(chosen), *pixels.shape[1:]), np.uint8)
+        for segment in np.unique(segment_of[chosen]):
+            with lock:  # one thread reads it, the others wait for it
+                source = held(int(segment))
+            there = segment_of[chosen] == segment
+            batch[there] = np.take(source, place[chosen[there]], axis=0)
+        return batch
+
+    return fetch

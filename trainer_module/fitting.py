@@ -1,7 +1,9 @@
 """`fit`: the training itself, which continues where an earlier attempt left off."""
 
+import functools
 import logging
 import os
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,6 +19,7 @@ from trainer_module.history import History
 from trainer_module.initialization import TwinWatch, initialize, twin_history
 from trainer_module.schedules import Plateau, schedule_of
 from trainer_module.settings import TrainingSettings
+from trainer_module.strategies import several_workers
 from trainer_module.transfer import Unfreezing, phases
 
 log = logging.getLogger("tfx_vision.training")
@@ -33,7 +36,7 @@ def fit(
       train: what to train on.
       evaluation: what to watch.
       folder: of this training's checkpoints, and of no other training's.
-      log_dir: TensorBoard's logs go into its folder `tensorboard`.
+      log_dir: TensorBoard's logs go into its folder `tensorboard`; unpacked pixels are there while training goes on.
 
     Returns:
       The history (per epoch, loss, accuracy, val_loss and val_accuracy) and what `diagnostics` needs besides.
@@ -56,7 +59,7 @@ def fit(
         if progress.epoch < settings.transfer.twin_epochs:
             twin = twin_history(model.distribute_strategy, settings, train, evaluation)
             changing.insert(0, TwinWatch(twin, progress.history))
-        run(state, settings, train, evaluation, changing, os.path.join(log_dir, "tensorboard"))
+        run(state, settings, train, evaluation, changing, log_dir)
         finish(state, config)
     return evidence(progress, config, train)
 
@@ -92,30 +95,27 @@ def run(
     train: Split,
     evaluation: Split,
     changing: list[tf.keras.callbacks.Callback],
-    log_dir: str,
+    folder: str,
 ) -> None:
-    """Keras's `fit` from the state's position on."""
+    """Keras's `fit` from the state's position on; `folder` is for logs and unpacked pixels."""
     config = settings.trainer
     model, progress, steps = state.model, state.progress, feeding.steps_per_epoch(train, config)
-    batches = feeding.feed(
-        train,
-        config.batch_size,
-        feeder=config.feeder,
-        seed=config.seed,
-        stratified=config.stratified,
-        first_step=progress.epoch * steps + progress.batch,
-        augment=batch_changes(settings, train),
-    )
     watching = build_callbacks(
-        config, state, steps=steps, log_dir=log_dir, evidence=lambda: evidence(progress, config, train)
+        config,
+        state,
+        steps=steps,
+        log_dir=os.path.join(folder, "tensorboard"),
+        evidence=lambda: evidence(progress, config, train),
     )
     saving = Checkpoints(state, config.checkpoints, steps)
+    batches = training_batches(state, settings, train, folder)
+    in_order = feeding.make_plan(evaluation, config, shuffled=False, folder=folder)
     model._training_state = StartAt(progress)
     try:
         with saving.watching_signals():
             model.fit(
                 batches,
-                validation_data=feeding.feed(evaluation, config.batch_size, feeder=config.feeder),
+                validation_data=feeding.feed(evaluation, config.batch_size, plan=in_order),
                 epochs=config.epochs,
                 steps_per_epoch=steps,
                 callbacks=[*watching, *changing, saving],
@@ -123,6 +123,31 @@ def run(
             )
     finally:
         model._training_state = None
+
+
+def training_batches(state: TrainingState, settings: TrainingSettings, train: Split, folder: str) -> Any:
+    """What every worker is fed from the state's position on: an equal share of each batch."""
+    config, progress, strategy = settings.trainer, state.progress, state.model.distribute_strategy
+    plan = feeding.make_plan(train, config, segments=progress.segments, folder=folder)
+    progress.segments = plan.segments
+    feed = functools.partial(
+        feeding.feed,
+        train,
+        config.batch_size,
+        plan=plan,
+        seed=config.seed,
+        stratified=config.stratified,
+        first_step=progress.epoch * feeding.steps_per_epoch(train, config) + progress.batch,
+        augment=batch_changes(settings, train),
+    )
+    if not several_workers(strategy):
+        return feed()
+
+    def share(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        part = context.input_pipeline_id, context.num_input_pipelines
+        return feed(part=part).rebatch(context.get_per_replica_batch_size(config.batch_size))
+
+    return strategy.distribute_datasets_from_function(share)
 
 
 def finish(state: TrainingState, config: TrainerConfig) -> None:

@@ -1,8 +1,13 @@
-"""tf.distribute strategies by name."""
+"""tf.distribute strategies: by name, what they make of the batch size, and who writes."""
 
+import contextlib
 import os
+import tempfile
+from collections.abc import Iterator
 
 import tensorflow as tf
+
+from trainer_module.config import TrainerConfig
 
 
 def build_strategy(name: str) -> tf.distribute.Strategy:
@@ -25,3 +30,44 @@ def build_strategy(name: str) -> tf.distribute.Strategy:
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver)
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+
+
+def global_batch_size(config: TrainerConfig, strategy: tf.distribute.Strategy) -> int:
+    """Images per step over all replicas.
+
+    Raises:
+      ValueError: the replicas cannot share it equally.
+    """
+    replicas = strategy.num_replicas_in_sync
+    if config.batch_size_is == "per_replica":
+        return config.batch_size * replicas
+    if config.batch_size % replicas:
+        nearest = max(round(config.batch_size / replicas), 1) * replicas
+        raise ValueError(
+            f"trainer.batch_size: {config.batch_size} images cannot be shared equally by {replicas} replicas; "
+            f"take {nearest}, or set trainer.batch_size_is to per_replica"
+        )
+    return config.batch_size
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes the artifacts."""
+    return bool(strategy.extended.should_checkpoint)
+
+
+def several_workers(strategy: tf.distribute.Strategy) -> bool:
+    """Whether other processes train the same model."""
+    return bool(getattr(strategy.extended, "_in_multi_worker_mode", bool)())
+
+
+@contextlib.contextmanager
+def written_by_chief(strategy: tf.distribute.Strategy, *folders: str) -> Iterator[list[str]]:
+    """The folders themselves for the chief; for other workers temporary ones, which are removed.
+
+    Every worker has to go through the motions of saving, because some variables are read from all of them.
+    """
+    if is_chief(strategy):
+        yield list(folders)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield [os.path.join(scratch, str(number)) for number in range(len(folders))]

@@ -3,24 +3,26 @@
 import json
 import logging
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
-from tfx.components.trainer.fn_args_utils import FnArgs
 
 from trainer_module import checkpoints, data, diagnostics, export
 from trainer_module.compilation import compiled_model
 from trainer_module.fitting import fit
-from trainer_module.settings import read_settings
-from trainer_module.strategies import build_strategy
+from trainer_module.settings import TrainingSettings, read_settings
+from trainer_module.strategies import build_strategy, global_batch_size, is_chief, written_by_chief
 from trainer_module.transfer import save_backbone
 from transform import features
+
+if TYPE_CHECKING:
+    from tfx.components.trainer.fn_args_utils import FnArgs
 
 log = logging.getLogger("tfx_vision.training")
 
 
-def run_fn(fn_args: FnArgs) -> None:
+def run_fn(fn_args: "FnArgs") -> None:
     """Trains on the `train` split, watches the `eval` split and writes the saved model.
 
     Args:
@@ -39,26 +41,39 @@ def run_fn(fn_args: FnArgs) -> None:
     evaluation = data.open_split(fn_args.eval_files, transform, len(classes))
     make_reproducible(config.seed)
     strategy = build_strategy(config.strategy)
+    settings = with_global_batch(settings, strategy)
     with strategy.scope():
         model = compiled_model(settings, train)
     log.info(
-        "training %s with %s parameters under %s", model.name, f"{model.count_params():,}", type(strategy).__name__
+        "training %s with %s parameters under %s, %d replicas of %d images a step",
+        model.name,
+        f"{model.count_params():,}",
+        type(strategy).__name__,
+        strategy.num_replicas_in_sync,
+        settings.trainer.batch_size // strategy.num_replicas_in_sync,
     )
     identity = settings.to_json() | {"classes": classes, "data": data.fingerprint(train, evaluation)}
     folder = checkpoints.folder_for(config.checkpoints, fn_args.model_run_dir, identity)
-    outcome = fit(model, settings, train, evaluation, folder=folder, log_dir=fn_args.model_run_dir)
-
-    save_backbone(model, fn_args.model_run_dir)
-    export.save(model, transform_output, transform, classes, fn_args.serving_model_dir)
-    write_json(fn_args.model_run_dir, "history.json", outcome.history)
-    write_json(fn_args.model_run_dir, "diagnostics.json", diagnostics.as_json(outcome))
-    write_json(fn_args.model_run_dir, "training.json", settings.to_json())
-    checkpoints.remove(folder)
+    with written_by_chief(strategy, fn_args.serving_model_dir, fn_args.model_run_dir) as (model_folder, run_folder):
+        outcome = fit(model, settings, train, evaluation, folder=folder, log_dir=run_folder)
+        save_backbone(model, run_folder)
+        export.save(model, transform_output, transform, classes, model_folder)
+        write_json(run_folder, "history.json", outcome.history)
+        write_json(run_folder, "diagnostics.json", diagnostics.as_json(outcome))
+        write_json(run_folder, "training.json", settings.to_json())
+    if is_chief(strategy):
+        checkpoints.remove(folder)
 
 
 def class_names(transform_output: tft.TFTransformOutput) -> list[str]:
     """The vocabulary, in the order of the class indices."""
     return [name.decode() for name in transform_output.vocabulary_by_name(features.VOCABULARY)]
+
+
+def with_global_batch(settings: TrainingSettings, strategy: tf.distribute.Strategy) -> TrainingSettings:
+    """The settings with `batch_size` over all replicas, whatever it counted before."""
+    size = global_batch_size(settings.trainer, strategy)
+    return settings.with_values({"trainer.batch_size": size, "trainer.batch_size_is": "global"})
 
 
 def make_reproducible(seed: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer_module import data, feeding
+from trainer_module import data, feeding, order
 from trainer_module.callbacks import Progress
 from trainer_module.compilation import batch_changes, compiled_model
 from trainer_module.settings import TrainingSettings
@@ -111,17 +111,19 @@ def cross_validation(
     from sklearn.model_selection import StratifiedKFold
 
     own, results = settings.trainer, []
-    fetch = feeding.open_pixels(train, "memory")
+    fetch = feeding.open_pixels(train, feeding.Plan(feeder="memory"))
     folds = StratifiedKFold(config.folds, shuffle=True, random_state=config.seed)
     for number, (kept, held_out) in enumerate(folds.split(train.labels, train.labels), 1):
         part = dataclasses.replace(train, labels=train.labels[kept])
-        order = feeding.training_order(part, own.batch_size, own.seed, own.stratified)
+        shuffled = order.shuffled(part.labels, own.batch_size, own.seed, stratified=own.stratified)
         endless = tf.data.Dataset.range(tf.int64.max)
         changes = batch_changes(settings, part)
-        batches = feeding.batches(endless, _among(kept, order), fetch, train, changes)
+        batches = feeding.batches(endless, _among(kept, shuffled), fetch, train, changes)
         held = dataclasses.replace(train, labels=train.labels[held_out])
         once = tf.data.Dataset.range(-(-held.size // EVALUATION_BATCH))
-        watched = feeding.batches(once, _among(held_out, feeding.sequence(held, EVALUATION_BATCH)), fetch, train, None)
+        watched = feeding.batches(
+            once, _among(held_out, order.sequence(held.size, EVALUATION_BATCH)), fetch, train, None
+        )
         steps = config.steps_per_epoch or max(len(kept) // own.batch_size, 1)
         model = _fresh_model(settings, config, train)
         results.append(_fit(model, batches, watched, (0, epochs, steps), f"{label}, fold {number}"))
@@ -129,9 +131,9 @@ def cross_validation(
     return means | {"seconds": sum(result["seconds"] for result in results)}
 
 
-def _among(images: np.ndarray, order: feeding.Order) -> feeding.Order:
+def _among(images: np.ndarray, within: order.Order) -> order.Order:
     """An order of some of the images, given one of as many."""
-    return lambda step: images[order(step)]
+    return lambda step: images[within(step)]
 
 
 def _fresh_model(settings: TrainingSettings, config: TunerConfig, train: data.Split) -> tf.keras.Model:

@@ -17,26 +17,6 @@ from serving.identity import fingerprint
 VERSION_PROPERTY = "served_version"
 
 
-def champion_version(destination: str, candidate: str) -> int | None:
-    """The version that a candidate is to be judged against.
-
-    Args:
-      destination: the serving destination.
-      candidate: folder of the candidate's saved model.
-
-    Returns:
-      The stable version, which a rollback changes and a canary does not; when that is the candidate itself, the
-      version it was judged against when it was pushed. None when there is no such version.
-    """
-    served = versions.served_version(destination)
-    if served is None:
-        return None
-    manifest = versions.read_manifest(destination, served)
-    if manifest is None or manifest.model != fingerprint(candidate):
-        return served
-    return manifest.champion if manifest.champion in versions.versions(destination) else None
-
-
 def served_version_of(champion: types.Artifact) -> int | None:
     """The version in a champion artifact, None when nothing was being served."""
     return champion.get_int_custom_property(VERSION_PROPERTY) or None
@@ -63,7 +43,7 @@ class Executor(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         destination = exec_properties["destination"]
-        version = champion_version(destination, model_folder(input_dict["model"]))
+        version = versions.champion(destination, fingerprint(model_folder(input_dict["model"])))
         champion = artifact_utils.get_single_instance(output_dict["champion"])
         champion.set_int_custom_property(VERSION_PROPERTY, version or 0)
         if version is not None:
@@ -82,7 +62,8 @@ class Driver(ObservingDriver):
 
     def observe(self, execution_info: data_types.ExecutionInfo) -> dict[str, str | int]:
         destination = execution_info.exec_properties["destination"]
-        return {"version": champion_version(destination, model_folder(execution_info.input_dict["model"])) or 0}
+        candidate = fingerprint(model_folder(execution_info.input_dict["model"]))
+        return {"version": versions.champion(destination, candidate) or 0}
 
 
 class Champion(base_component.BaseComponent):

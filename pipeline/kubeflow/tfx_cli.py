@@ -9,22 +9,20 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
 import click
 import kfp
-import kfp_server_api
-import urllib3
 from tfx.orchestration.pipeline import Pipeline
 from tfx.tools.cli import labels
 from tfx.tools.cli.handler import base_handler, dag_runner_patcher
 
 from pipeline.config import ConfigError
+from pipeline.kubeflow import client as kubeflow
 
 HANDLER = "tfx.tools.cli.handler.kubeflow_handler"
-PAGE = 100
 
 
 def main() -> None:
@@ -35,13 +33,10 @@ def main() -> None:
     from tfx.tools.cli.cli_main import cli_group
 
     try:
-        cli_group()
-    except ConfigError as error:
+        with kubeflow.told():
+            cli_group()
+    except (ConfigError, kubeflow.KubeflowError) as error:
         sys.exit(f"Error: {error}")
-    except urllib3.exceptions.HTTPError as error:
-        sys.exit(f"Error: Kubeflow Pipelines does not answer; check --endpoint ({error})")
-    except kfp_server_api.ApiException as error:
-        sys.exit(f"Error: Kubeflow Pipelines refused ({error.status} {error.reason}): {error.body}")
 
 
 class KubeflowPatcher(dag_runner_patcher.DagRunnerPatcher):
@@ -104,7 +99,7 @@ class KubeflowHandler(base_handler.BaseHandler):
         """Prints all pipelines."""
         rows = [
             [pipeline.display_name, pipeline.pipeline_id, pipeline.created_at.isoformat()]
-            for pipeline in every(self._client.list_pipelines, "pipelines")
+            for pipeline in kubeflow.every(self._client.list_pipelines, "pipelines")
         ]
         if rows:
             click.echo(self._format_table(["pipeline_name", "pipeline_id", "created_at"], rows))
@@ -114,7 +109,8 @@ class KubeflowHandler(base_handler.BaseHandler):
     def delete_pipeline(self) -> None:
         """Deletes a pipeline and its versions; its runs stay."""
         pipeline_id = self._pipeline_id()
-        for version in every(self._client.list_pipeline_versions, "pipeline_versions", pipeline_id=pipeline_id):
+        versions = kubeflow.every(self._client.list_pipeline_versions, "pipeline_versions", pipeline_id=pipeline_id)
+        for version in versions:
             self._client.delete_pipeline_version(pipeline_id, version.pipeline_version_id)
         self._client.delete_pipeline(pipeline_id)
         click.echo(f'Pipeline "{self._name}" deleted.')
@@ -132,13 +128,11 @@ class KubeflowHandler(base_handler.BaseHandler):
     def create_run(self) -> None:
         """Starts the newest version of a pipeline."""
         pipeline_id = self._pipeline_id()
-        [version] = self._client.list_pipeline_versions(
-            pipeline_id, page_size=1, sort_by="created_at desc"
-        ).pipeline_versions
+        version = kubeflow.newest_version(self._client, pipeline_id)
         run = self._client.run_pipeline(
             experiment_id=self._experiment_id(),
             job_name=f"{self._name}-{time.strftime('%Y%m%d%H%M%S')}",
-            params=typed(self.flags_dict[labels.RUNTIME_PARAMETER], version.pipeline_spec),
+            params=kubeflow.typed(self.flags_dict[labels.RUNTIME_PARAMETER], version.pipeline_spec),
             pipeline_id=pipeline_id,
             version_id=version.pipeline_version_id,
         )
@@ -148,7 +142,7 @@ class KubeflowHandler(base_handler.BaseHandler):
     def list_runs(self) -> None:
         """Prints the runs of a pipeline."""
         self._pipeline_id()
-        runs = every(self._client.list_runs, "runs", experiment_id=self._experiment_id())
+        runs = kubeflow.every(self._client.list_runs, "runs", experiment_id=self._experiment_id())
         if runs:
             self._print_runs(runs)
         else:
@@ -169,14 +163,10 @@ class KubeflowHandler(base_handler.BaseHandler):
         click.echo("Run deleted.")
 
     def _pipeline_id(self) -> str:
-        pipeline_id = self._client.get_pipeline_id(self._name)
-        if pipeline_id is None:
-            sys.exit(f"Error: there is no pipeline {self._name}; `tfx pipeline list` shows those there are")
-        return pipeline_id
+        return kubeflow.pipeline_id(self._client, self._name)
 
     def _experiment_id(self) -> str:
-        """The experiment of a pipeline's runs, which has its name; made when it is not there."""
-        return self._client.create_experiment(self._name).experiment_id
+        return kubeflow.experiment_id(self._client, self._name)
 
     def _link(self, kind: str, identity: str) -> str:
         return f"{self.flags_dict[labels.ENDPOINT]}/#/{kind}/details/{identity}"
@@ -187,38 +177,6 @@ class KubeflowHandler(base_handler.BaseHandler):
             for run in runs
         ]
         click.echo(self._format_table(["pipeline_name", "run_id", "status", "created_at", "link"], rows))
-
-
-def every(call: Any, field: str, **arguments: Any) -> list[Any]:
-    """All items of a list that the server gives in pages."""
-    items: list[Any] = []
-    token = ""
-    while True:
-        page = call(page_token=token, page_size=PAGE, **arguments)
-        items += getattr(page, field) or []
-        token = page.next_page_token or ""
-        if not token:
-            return items
-
-
-def typed(given: dict[str, str], pipeline_spec: dict[str, Any]) -> dict[str, Any]:
-    """Run parameters in the types that the compiled pipeline gives them."""
-    root = pipeline_spec.get("pipeline_spec", pipeline_spec)["root"]
-    known = root.get("inputDefinitions", {}).get("parameters", {})
-    convert: dict[str, Callable[[str], Any]] = {
-        "NUMBER_INTEGER": int,
-        "NUMBER_DOUBLE": float,
-        "BOOLEAN": lambda text: text.lower() == "true",
-    }
-    values: dict[str, Any] = {}
-    for name, text in given.items():
-        if name not in known:
-            sys.exit(f"Error: {name} is not a run parameter; there are {', '.join(sorted(known))}")
-        try:
-            values[name] = convert.get(known[name]["parameterType"], str)(text)
-        except ValueError:
-            sys.exit(f"Error: {name}: {text!r} is not a {known[name]['parameterType']}")
-    return values
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import io
 import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -38,6 +39,7 @@ from components.report.parts.sizes import sides, size_plot
 from components.report.pictures import picture
 from tests.components.predictions import evaluation
 
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = "<script>alert('x')</script>"
 SECTIONS = [
     "test",
@@ -400,6 +402,27 @@ def test_ticks_are_round_and_cover_the_range() -> None:
 
 def test_numbers_in_names_sort_as_numbers() -> None:
     assert sorted(["10", "9", "b2", "B1", "²"], key=natural) == ["9", "10", "B1", "b2", "²"]
+
+
+@pytest.mark.skipif(not BROWSER, reason="needs Chromium")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_browser_shows_the_page_without_complaint_and_without_scrolling_sideways(width: int, tmp_path: Path) -> None:
+    measure = """<script>document.documentElement.dataset.overflow =
+      [document.documentElement.scrollWidth - innerWidth, performance.getEntriesByType("resource")
+        .filter(one => !one.name.startsWith("data:")).length].join()</script>"""
+    (tmp_path / "page.html").write_text(render(contents()).replace("</body>", f"{measure}</body>"))
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    done = subprocess.run(
+        [
+            str(BROWSER), *flags.split(), "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
+            f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900", "--dump-dom",
+            f"file://{tmp_path / 'page.html'}",
+        ],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in done.stderr
+    [overflow, fetched] = re.findall(r'data-overflow="(-?\d+),(\d+)"', done.stdout)[0]
+    assert (int(overflow) <= 0, fetched) == (True, "0")
 
 
 def test_the_page_needs_neither_tfx_nor_tensorflow() -> None:

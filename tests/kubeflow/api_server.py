@@ -39,6 +39,7 @@ class Kubeflow:
         self.versions: dict[str, api.V2beta1PipelineVersion] = {}
         self.experiments: dict[str, api.V2beta1Experiment] = {}
         self.runs: dict[str, api.V2beta1Run] = {}
+        self.recurring: dict[str, api.V2beta1RecurringRun] = {}
         self.requests: list[str] = []
         """METHOD /path of each."""
 
@@ -143,13 +144,7 @@ def create_experiment(server: Kubeflow, query: dict[str, str], body: Any) -> Any
 
 def create_run(server: Kubeflow, query: dict[str, str], body: Any) -> Any:
     find(server.experiments, body["experiment_id"])
-    reference = body["pipeline_version_reference"]
-    version = find(server.versions, reference["pipeline_version_id"])
-    known = version.pipeline_spec["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
-    for name, value in (body["runtime_config"].get("parameters") or {}).items():
-        kinds = {"STRING": str, "NUMBER_INTEGER": int, "NUMBER_DOUBLE": (int, float), "BOOLEAN": bool}
-        if name not in known or not isinstance(value, kinds[known[name]["parameterType"]]):
-            raise Refused(400, f"parameter {name} is not known or has the wrong type")
+    check_parameters(server, body)
     run = api.V2beta1Run(
         experiment_id=body["experiment_id"],
         run_id=str(uuid.uuid4()),
@@ -160,6 +155,56 @@ def create_run(server: Kubeflow, query: dict[str, str], body: Any) -> Any:
     )
     server.runs[run.run_id] = run
     return run
+
+
+def check_parameters(server: Kubeflow, body: Any) -> None:
+    version = find(server.versions, body["pipeline_version_reference"]["pipeline_version_id"])
+    known = version.pipeline_spec["pipeline_spec"]["root"]["inputDefinitions"]["parameters"]
+    for name, value in (body["runtime_config"].get("parameters") or {}).items():
+        kinds = {"STRING": str, "NUMBER_INTEGER": int, "NUMBER_DOUBLE": (int, float), "BOOLEAN": bool}
+        if name not in known or not isinstance(value, kinds[known[name]["parameterType"]]):
+            raise Refused(400, f"parameter {name} is not known or has the wrong type")
+
+
+def create_recurring_run(server: Kubeflow, query: dict[str, str], body: Any) -> Any:
+    find(server.experiments, body["experiment_id"])
+    check_parameters(server, body)
+    trigger = body["trigger"]
+    if not 1 <= int(body["max_concurrency"]) <= 10:
+        raise Refused(400, "max_concurrency must be between 1 and 10")
+    if fields := (trigger.get("cron_schedule") or {}).get("cron"):
+        if not re.fullmatch(r"([\d*/,?-]+ ){4,5}[\d*/,?-]+", fields):
+            raise Refused(400, f"Schedule cron is not a supported format: {fields}")
+    elif int(trigger["periodic_schedule"]["interval_second"]) < 1:
+        raise Refused(400, "the interval must be positive")
+    periodic = trigger.get("periodic_schedule")
+    recurring = api.V2beta1RecurringRun(
+        recurring_run_id=str(uuid.uuid4()),
+        display_name=body["display_name"],
+        experiment_id=body["experiment_id"],
+        max_concurrency=body["max_concurrency"],
+        no_catchup=body["no_catchup"],
+        trigger=api.V2beta1Trigger(
+            cron_schedule=api.V2beta1CronSchedule(cron=fields) if fields else None,
+            periodic_schedule=api.V2beta1PeriodicSchedule(**periodic) if periodic else None,
+        ),
+        runtime_config=api.V2beta1RuntimeConfig(parameters=body["runtime_config"].get("parameters")),
+        status="ENABLED",
+    )
+    server.recurring[recurring.recurring_run_id] = recurring
+    return recurring
+
+
+def list_recurring_runs(server: Kubeflow, query: dict[str, str], body: Any) -> Any:
+    of_experiment = [one for one in server.recurring.values() if one.experiment_id == query.get("experiment_id")]
+    found, token = page(of_experiment, query)
+    return api.V2beta1ListRecurringRunsResponse(recurring_runs=found or None, next_page_token=token)
+
+
+def delete_recurring_run(server: Kubeflow, query: dict[str, str], body: Any, identity: str) -> Any:
+    find(server.recurring, identity)
+    del server.recurring[identity]
+    return {}
 
 
 def list_runs(server: Kubeflow, query: dict[str, str], body: Any) -> Any:
@@ -194,6 +239,9 @@ ROUTES: dict[str, Any] = {
     rf"GET /runs/{ID}": lambda server, query, body, run_id: find(server.runs, run_id),
     rf"POST /runs/{ID}:terminate": terminate_run,
     rf"DELETE /runs/{ID}": delete_run,
+    r"POST /recurringruns": create_recurring_run,
+    r"GET /recurringruns": list_recurring_runs,
+    rf"DELETE /recurringruns/{ID}": delete_recurring_run,
     r"GET /healthz": lambda server, query, body: api.V2beta1GetHealthzResponse(multi_user=False),
 }
 

@@ -34,6 +34,8 @@ def test_it_ends_with_a_pushed_model(docker, store, cluster_config, digits_folde
     models.chmod(0o777)
     (images := tmp_path / "images").mkdir()
     shutil.copytree(digits_folder, images / "digits")
+    for folder in (images, images / "digits"):  # pytest's folders are their owner's alone
+        folder.chmod(0o755)
     compile_pipeline(cluster_config(image=IMAGE, webhook=None), tmp_path / "pipeline.yaml")
     pods = Containers(docker, {"images": images, "models": models})
     run = conformance.Cluster(store, "s3://pipelines/v2/artifacts", tmp_path / "pods", pods).run(

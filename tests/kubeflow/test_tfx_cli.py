@@ -83,7 +83,7 @@ def test_a_pipeline_s_life(tfx, kubeflow):
 
 def test_the_script_of_this_environment_is_repaired_and_explains_itself():
     """Stock TFX dies of an import here; and nobody listens on port 9."""
-    command = [sys.executable, "-m", "pipeline.kubeflow.tfx_cli", "pipeline", "list", "--engine=kubeflow"]
+    command = [str(Path(sys.executable).with_name("tfx")), "pipeline", "list", "--engine=kubeflow"]
     ended = subprocess.run([*command, "--endpoint=http://127.0.0.1:9"], capture_output=True, text=True, cwd="/")
     assert ended.returncode == 1
-    assert "Error: Kubeflow Pipelines does not answer; check --endpoint" in ended.stderr
+    assert "Error: Kubeflow Pipelines does not answer; check the endpoint" in ended.stderr

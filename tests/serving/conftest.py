@@ -7,6 +7,7 @@ import pytest
 
 from serving import publish
 from tests.serving.running import Server, run_python, start
+from tests.serving.stores import s3
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +18,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _, errors = process.communicate()
     assert process.returncode == 0, errors
     return folder
+
+
+@pytest.fixture(scope="session")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a bucket in an S3 store; each test takes a prefix of its own."""
+    with s3(tmp_path_factory.mktemp("store")) as uri:
+        yield uri
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[2]
-ENVIRONMENT = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": str(SOURCE)}
+ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": str(SOURCE)}
 SERVE = """
 import json, sys
 from serving import ServingConfig, ServingError, serve
@@ -28,7 +28,7 @@ class Server:
     """Such as http://127.0.0.1:40001."""
     grpc: str
     """Such as 127.0.0.1:40002."""
-    destination: Path
+    destination: Path | str
     """What it serves."""
     process: subprocess.Popen[str]
 
@@ -36,11 +36,11 @@ class Server:
 def run_python(*arguments: str, **variables: str) -> subprocess.Popen[str]:
     """A Python process with the project on its path and more environment; its output and errors are pipes."""
     pipe = subprocess.PIPE
-    environment = ENVIRONMENT | variables
+    environment = {**os.environ, **ENVIRONMENT, **variables}
     return subprocess.Popen([sys.executable, *arguments], env=environment, text=True, stdout=pipe, stderr=pipe)
 
 
-def start(destination: Path, settings: str = '{"rest_port": 0, "grpc_port": 0}') -> Server:
+def start(destination: Path | str, settings: str = '{"rest_port": 0, "grpc_port": 0}') -> Server:
     """Starts a server of the model `traffic` and waits until it is ready."""
     process = run_python("-c", SERVE, str(destination), settings)
     assert process.stdout

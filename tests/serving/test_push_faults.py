@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from serving import versions
 from serving.destination.folder import Folder
 from serving.versions import PublishError, publish
 from tests.serving.running import SOURCE
-from tests.serving.stores import s3
 
 PUSH = """
 import sys
@@ -29,12 +27,6 @@ for identity in identities:
     manifest = publish(model, destination, model=identity, champion=None, pipeline="p", run="r", metrics={})
     print(identity, manifest.version)
 """
-
-
-@pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3(tmp_path_factory.mktemp("store")) as uri:
-        yield uri
 
 
 @pytest.fixture

@@ -1,20 +1,12 @@
 """Taking a model back, trying one out, keeping the last few: on a folder and in an object store alike."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from serving import versions
-from serving.versions import PublishError, WithdrawnError, history, labels, promote, publish, rollback
-from tests.serving.stores import s3
-
-
-@pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with s3(tmp_path_factory.mktemp("store")) as uri:
-        yield uri
+from serving.versions import PublishError, WithdrawnError, champion, history, labels, promote, publish, rollback
 
 
 @pytest.fixture(params=["folder", "bucket"])
@@ -84,6 +76,21 @@ def test_a_rollback_makes_the_older_version_the_champion_and_survives_the_next_p
     assert (versions.versions(destination), versions.served_version(destination)) == ([1], 1)
     with pytest.raises(PublishError, match="No version is before 1"):
         rollback(destination)
+
+
+def test_the_champion_is_what_is_stable_or_what_it_was_judged_against(push, destination: str) -> None:  # type: ignore[no-untyped-def]
+    assert champion(destination, "a") is None
+    push("a")
+    assert champion(destination, "a") is None, "the first was judged against nothing, and is again"
+    assert champion(destination, "b") == 1
+    push("b", champion=1)
+    assert (champion(destination, "b"), champion(destination, "c")) == (1, 2)
+    push("c", champion=2, label="canary")
+    assert champion(destination, "d") == 2
+    rollback(destination, 1)
+    assert [champion(destination, model) for model in "bcd"] == [1, 1, 1]
+    push("d", champion=1)
+    assert (champion(destination, "d"), champion(destination, "e")) == (1, 4)
 
 
 def test_a_withdrawn_version_can_be_brought_back(push, destination: str) -> None:  # type: ignore[no-untyped-def]

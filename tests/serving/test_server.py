@@ -8,11 +8,13 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from serving import ServingConfig, ServingError, publish, serve
+from serving.versions import rollback
 from tests.serving.running import SERVE, Server, run_python, start
 
 ANY_PORT = '{"rest_port": 0, "grpc_port": 0}'
@@ -70,6 +72,58 @@ def test_a_push_replaces_the_model_and_its_removal_brings_the_last_one_back(mode
         server.process.communicate()
 
 
+def test_an_object_store_is_served_and_followed(model: Path, bucket: str, tmp_path: Path) -> None:
+    destination = f"{bucket}/followed"
+    publish(model, destination, model="a", champion=None, pipeline="p", run="r", metrics={})
+    server = start(destination)
+    try:
+        assert served_versions(server) == 1
+        publish(model, destination, model="b", champion=1, pipeline="p", run="r", metrics={})
+        wait_for(server, 2, "AVAILABLE")
+        assert rollback(destination) == 1
+        wait_for(server, 2, "END")
+        assert served_versions(server) == 1
+    finally:
+        server.process.kill()
+        server.process.communicate()
+
+
+WARM_UP = """
+import sys
+import numpy as np, tensorflow as tf
+from tensorflow_serving.apis import prediction_log_pb2
+for signature in sys.argv[2:]:
+    log = prediction_log_pb2.PredictionLog()
+    log.predict_log.request.model_spec.signature_name = signature
+    log.predict_log.request.inputs["x"].CopyFrom(tf.make_tensor_proto(np.ones(2, np.float32)))
+    with tf.io.TFRecordWriter(f"{sys.argv[1]}/{signature}/tf_serving_warmup_requests") as writer:
+        writer.write(log.SerializeToString())
+"""
+
+
+def test_warm_up_requests_are_answered_before_a_version_is_served(model: Path, tmp_path: Path) -> None:
+    def push(identity: str, extra: Path | None) -> None:
+        values = {"champion": None, "pipeline": "p", "run": "r", "metrics": {}}
+        publish(model, tmp_path / "served", model=identity, extra=extra, **values)  # type: ignore[arg-type]
+
+    for signature in ("double", "echo"):
+        (tmp_path / signature).mkdir()
+    process = run_python("-c", WARM_UP, str(tmp_path), "double", "echo")
+    assert process.wait() == 0
+    push("a", tmp_path / "double")
+    server = start(tmp_path / "served")
+    try:
+        assert served_versions(server) == 1
+        push("b", tmp_path / "echo")
+        wait_for(server, 2, "END")
+        status = httpx.get(f"{server.rest}/v1/models/traffic/versions/2").json()["model_version_status"][0]
+        assert "Sent extra: {x}. Missing but required: {text}" in status["status"]["error_message"]
+        assert served_versions(server) == 1, "what cannot answer its own warm-up requests is not served"
+    finally:
+        server.process.kill()
+        server.process.communicate()
+
+
 def test_a_saved_model_itself_is_served_as_version_1(model: Path) -> None:
     server = start(model)
     try:
@@ -109,21 +163,41 @@ def test_a_destination_without_a_version(tmp_path: Path) -> None:
 def test_tensorflow_serving_is_started_where_it_is_installed(tmp_path: Path) -> None:
     binary = tmp_path / "bin" / "tensorflow_model_server"
     binary.parent.mkdir()
-    binary.write_text('#!/bin/sh\necho "given: $*; versions: $(ls "${4#*=}")"\nexec sleep 60\n')
+    binary.write_text('#!/bin/sh\necho "given: $*"\nexec sleep 60\n')
     binary.chmod(0o755)
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "saved_model.pb").touch()
+
+    def push(identity: str, **changes: Any) -> None:
+        values = {"champion": None, "pipeline": "p", "run": "r", "metrics": {}} | changes
+        publish(tmp_path / "model", tmp_path / "served", model=identity, **values)
+
+    push("a")
+    push("b", label="canary")
     path = f"{binary.parent}:{os.environ['PATH']}"
-    process = run_python("-c", SERVE, str(tmp_path / "model"), ANY_PORT, PATH=path)
+    process = run_python("-c", SERVE, str(tmp_path / "served"), ANY_PORT, PATH=path)
     assert process.stdout
     try:
         given, ours = sorted(process.stdout.readline() for _ in range(2))[::-1]
-        options = r"--rest_api_port=(\d+) --port=(\d+) --model_name=traffic --model_base_path=\S+; versions: 1\n"
-        match = re.fullmatch(f"given: {options}", given)
+        options = r"--rest_api_port=(\d+) --port=(\d+) --model_config_file=(\S+)"
+        match = re.match(f"given: {options} --model_config_file_poll_wait_seconds=1 ", given)
         assert match, given
+        models = Path(match[3])
+        assert "versions: 1 versions: 2 }" in models.read_text()
+        assert 'version_labels { key: "canary" value: 2 }' in models.read_text()
+        rollback(tmp_path / "served")
+        deadline = time.monotonic() + 30
+        while "canary" in models.read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert "specific { versions: 1 }" in models.read_text()
+        push("c")
+        while "versions: 3" not in models.read_text() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert "specific { versions: 1 versions: 3 }" in models.read_text(), "a label leaves what is still loaded"
         assert f"http://localhost:{match[1]}/v1/models/traffic:predict, gRPC at localhost:{match[2]}," in ours
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=30)[0] == "finished\n"
+        assert not models.exists()
     finally:
         process.kill()
         process.communicate()

@@ -1,6 +1,7 @@
 """Training that is interrupted and started again, against the same training without an interruption."""
 
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,14 @@ def test_a_killed_training_ends_as_if_it_had_never_stopped(split, uninterrupted,
     assert same(train(split, tmp_path, checkpoints={"every_steps": 2}), uninterrupted)
 
 
-def test_ctrl_c_saves_after_the_step_and_nothing_is_trained_twice(split, uninterrupted, tmp_path):
-    steps = []
-    with pytest.raises(KeyboardInterrupt):
-        train(split, tmp_path, interrupt=at(1, 2, lambda model: signal.raise_signal(signal.SIGINT)))
+@pytest.mark.parametrize(("number", "ends"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_saves_after_the_step_and_nothing_is_trained_twice(split, uninterrupted, tmp_path, number, ends):
+    """The process ends as its own handler has it, such as that of the step's container."""
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    steps: list[Any] = []
+    with pytest.raises(ends):
+        train(split, tmp_path, interrupt=at(1, 2, lambda model: signal.raise_signal(number)))
+    signal.signal(signal.SIGTERM, before)
     assert same(train(split, tmp_path, interrupt=lambda model, *position: steps.append(position)), uninterrupted)
     assert steps == [(1, 3), (1, 4), *((2, batch) for batch in range(STEPS))]
 

@@ -19,7 +19,7 @@ def view(contents: Contents) -> dict[str, Any] | None:
         of_keys.setdefault(tuple(name for name, _ in one.slice), []).append(one)
     groups = [
         (keys, sorted(slices, key=order)[:LONG], max(len(slices) - LONG, 0))
-        for keys, slices in of_keys.items()
+        for keys, slices in sorted(of_keys.items(), key=lambda item: len(item[0]))
         if keys != (LABEL,) and len(slices) > 1
     ]
     if not groups:

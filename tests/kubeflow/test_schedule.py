@@ -1,0 +1,59 @@
+"""`tfx-vision schedule`, against a server that has KFP's v2beta1 API."""
+
+import kfp
+import pytest
+import yaml
+from api_server import running_kubeflow
+from click.testing import CliRunner
+
+from pipeline.console import main
+from transform.config import to_json
+
+
+@pytest.fixture
+def kubeflow(cluster_config, compiled_file, tmp_path):
+    """A server with the compiled pipeline on it, and a function that runs a command and returns what it printed."""
+    with running_kubeflow() as (endpoint, cluster):
+        kfp.Client(host=endpoint).upload_pipeline(str(compiled_file), pipeline_name="digits")
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_json(cluster_config(endpoint=endpoint))))
+
+        def run(command: str, *options: str, status: int = 0) -> str:
+            result = CliRunner().invoke(main, ["schedule", command, str(tmp_path / "config.yaml"), *options])
+            assert result.exit_code == status, (result.output, result.exception)
+            return result.output
+
+        yield cluster, run
+
+
+def test_schedule_is_set_replaced_shown_and_deleted(kubeflow):
+    cluster, run = kubeflow
+    assert "digits has no schedule" in run("show")
+    run("set", "--cron", "0 30 4 * * *", "--parameter", "epochs=3")
+    [first] = cluster.recurring.values()
+    assert (first.max_concurrency, first.no_catchup) == (1, True)
+    assert run("show") == "digits runs by '0 30 4 * * *', epochs=3 (enabled)\n"
+    run("set", "--every", "6h")
+    assert run("show") == "digits runs every 21600 s (enabled)\n"
+    run("delete")
+    assert not cluster.recurring
+    assert "digits has no schedule" in run("delete")
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ([], "give either --cron or --every"),
+        (["--every", "soon"], "--every soon: give a number and m, h or d"),
+        (["--every", "6h", "--parameter", "epochs"], "--parameter epochs: give NAME=VALUE"),
+        (["--every", "6h", "--parameter", "epocs=3"], "epocs is not a run parameter"),
+        (["--cron", "30 4 * * *"], "--cron '30 4 * * *': give six fields"),
+        (["--cron", "0 30 4 * * noon"], "Kubeflow Pipelines refused (400 Bad Request)"),
+    ],
+)
+def test_a_mistake_is_told_and_leaves_the_schedule_in_force(kubeflow, options, sentence):
+    cluster, run = kubeflow
+    run("set", "--every", "1d")
+    before = list(cluster.recurring)
+    output = run("set", *options, status=2 if "give" in sentence else 1)
+    assert sentence in output
+    assert list(cluster.recurring) == before
