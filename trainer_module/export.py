@@ -20,7 +20,8 @@ class Classifier(tf.Module):
         classes: Sequence[str],
     ):
         super().__init__()
-        self.model = model
+        # Without its optimizer, whose variables are twice the size of the network's.
+        self.model = tf.keras.Model(model.inputs, model.outputs, name=model.name)
         self.transform_layer = transform_output.transform_features_layer()
         self.classes = tf.constant(list(classes))
         self._transform = transform

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer_module import checkpoints, data, diagnostics, export
+from trainer_module import checkpoints, data, diagnostics, export, saving
 from trainer_module.compilation import compiled_model
 from trainer_module.fitting import fit
+from trainer_module.model_card import write_extras
 from trainer_module.settings import TrainingSettings, read_settings
 from trainer_module.strategies import build_strategy, global_batch_size, is_chief, written_by_chief
 from trainer_module.transfer import save_backbone
+from trainer_module.warm_start import identity_of, warm_start
 from transform import features
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def run_fn(fn_args: "FnArgs") -> None:
     settings = with_global_batch(settings, strategy)
     with strategy.scope():
         model = compiled_model(settings, train)
+        warm_start(model, fn_args.base_model, classes)
     log.info(
         "training %s with %s parameters under %s, %d replicas of %d images a step",
         model.name,
@@ -52,12 +55,18 @@ def run_fn(fn_args: "FnArgs") -> None:
         strategy.num_replicas_in_sync,
         settings.trainer.batch_size // strategy.num_replicas_in_sync,
     )
-    identity = settings.to_json() | {"classes": classes, "data": data.fingerprint(train, evaluation)}
+    identity = settings.to_json() | {
+        "classes": classes,
+        "data": data.fingerprint(train, evaluation),
+        "warm start": identity_of(fn_args.base_model),
+    }
     folder = checkpoints.folder_for(config.checkpoints, fn_args.model_run_dir, identity)
     with written_by_chief(strategy, fn_args.serving_model_dir, fn_args.model_run_dir) as (model_folder, run_folder):
         outcome = fit(model, settings, train, evaluation, folder=folder, log_dir=run_folder)
         save_backbone(model, run_folder)
+        saving.save(model, os.path.join(run_folder, "network"))
         export.save(model, transform_output, transform, classes, model_folder)
+        write_extras(model_folder, settings, train, evaluation, classes, outcome)
         write_json(run_folder, "history.json", outcome.history)
         write_json(run_folder, "diagnostics.json", diagnostics.as_json(outcome))
         write_json(run_folder, "training.json", settings.to_json())
