@@ -63,6 +63,8 @@ class Progress(tf.train.experimental.PythonState):
         """Parts that the training split is fed in, chosen once; 0 before it begins."""
         self.history: History = {}
         """Per finished epoch."""
+        self.twin: History = {}
+        """Of the twin from scratch that the transfer is compared with; {} without one."""
         self.best = -1
         """The best of them, counted from 0; -1 before the first."""
         self.nan_epoch = -1
@@ -71,7 +73,7 @@ class Progress(tf.train.experimental.PythonState):
         """Whether nothing is left to train."""
 
     def serialize(self) -> str:
-        names = ("epoch", "batch", "metrics", "segments", "history", "best", "nan_epoch", "finished")
+        names = ("epoch", "batch", "metrics", "segments", "history", "twin", "best", "nan_epoch", "finished")
         return json.dumps({name: getattr(self, name) for name in names})
 
     def deserialize(self, string_value: str | bytes) -> None:

@@ -4,7 +4,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -54,6 +54,8 @@ class Evidence:
     """Number of classes."""
     learning_rate: float
     """The highest of the training."""
+    twin: History = field(default_factory=dict)
+    """History of a twin from scratch, where the weights of the training were given and the two are compared."""
     nan_epoch: int = -1
     """The epoch, counted from 0, in which the loss was NaN; -1 when there was none."""
     ended: bool = False
@@ -206,6 +208,23 @@ def underfitting(seen: Evidence) -> Finding | None:
     )
 
 
+def negative_transfer(seen: Evidence) -> Finding | None:
+    """Bad: given weights do worse than random ones (handbook, part 11, "Negative Transfer")."""
+    twin = seen.twin.get("val_accuracy", [])
+    if not twin or seen.epochs < len(twin):
+        return None
+    own, scratch = max(seen.history["val_accuracy"][: len(twin)]), max(twin)
+    if own >= scratch:
+        return None
+    return Finding(
+        rule="negative transfer",
+        epoch=len(twin),
+        evidence=f"after {len(twin)} epochs the validation accuracy is {own:.3f} with the given weights and "
+        f"{scratch:.3f} from scratch.",
+        advice="set transfer.mode to gradual or full, or transfer.weights to null.",
+    )
+
+
 def falls(losses: Sequence[float]) -> bool:
     """Whether each epoch's is lower than the one before."""
     return all(later < earlier for earlier, later in pairwise(losses))
@@ -219,6 +238,7 @@ def lower_rate(seen: Evidence) -> str:
 RULES: tuple[tuple[Callable[[Evidence], Finding | None], ...], ...] = (
     (divergence, rate_too_high, rate_too_low, overfitting, plateau, underfitting),
     (oscillation,),
+    (negative_transfer,),
 )
 """Of each group the first that applies is the one to mend."""
 

@@ -16,7 +16,7 @@ from trainer_module.config import TrainerConfig
 from trainer_module.data import Split
 from trainer_module.diagnostics import Evidence
 from trainer_module.history import History
-from trainer_module.initialization import TwinWatch, initialize, twin_history
+from trainer_module.initialization import initialize, twin_history
 from trainer_module.schedules import Plateau, schedule_of
 from trainer_module.settings import TrainingSettings
 from trainer_module.strategies import several_workers
@@ -55,10 +55,9 @@ def fit(
     else:
         initialize(model, settings, train, evaluation)
     if not progress.finished:
+        if settings.transfer.twin_epochs and not progress.twin:
+            progress.twin = twin_history(model.distribute_strategy, settings, train, evaluation)
         changing = what_changes_training(model, settings, progress.history, averages)
-        if progress.epoch < settings.transfer.twin_epochs:
-            twin = twin_history(model.distribute_strategy, settings, train, evaluation)
-            changing.insert(0, TwinWatch(twin, progress.history))
         run(state, settings, train, evaluation, changing, log_dir)
         finish(state, config)
     return evidence(progress, config, train)
@@ -70,6 +69,7 @@ def evidence(progress: Progress, config: TrainerConfig, train: Split) -> Evidenc
         history=progress.history,
         classes=train.classes,
         learning_rate=config.learning_rate,
+        twin=progress.twin,
         nan_epoch=progress.nan_epoch,
         ended=progress.finished,
     )

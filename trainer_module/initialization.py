@@ -83,40 +83,6 @@ def twin_history(
     return _train(twin, scratch, train, evaluation, 0, epochs, "twin from scratch, epoch")
 
 
-def negative_transfer(history: History, twin: History) -> str | None:
-    """A sentence when the given weights did worse than random ones, None when they did not.
-
-    Args:
-      history: of the training.
-      twin: of the same training from scratch; as many epochs of both are compared as both have.
-    """
-    epochs = min(len(history["val_accuracy"]), len(twin["val_accuracy"]))
-    own, scratch = max(history["val_accuracy"][:epochs]), max(twin["val_accuracy"][:epochs])
-    if own >= scratch:
-        return None
-    return (
-        f"negative transfer: after {epochs} epochs the eval accuracy is {own:.4f} with the given weights and "
-        f"{scratch:.4f} from scratch; set transfer.mode to gradual or full, or transfer.weights to null"
-    )
-
-
-class TwinWatch(tf.keras.callbacks.Callback):
-    """Says after the twin's epochs whether the given weights help."""
-
-    def __init__(self, twin: History, history: History):
-        super().__init__()
-        self._twin = twin
-        self._history = {"val_accuracy": list(history.get("val_accuracy", []))}
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._history["val_accuracy"].append(float(logs["val_accuracy"]))
-        if epoch + 1 == len(self._twin["val_accuracy"]):
-            if said := negative_transfer(self._history, self._twin):
-                log.warning(said)
-            else:
-                log.info("the given weights do no worse than random ones after %d epochs", epoch + 1)
-
-
 def _train(
     model: tf.keras.Model,
     settings: TrainingSettings,

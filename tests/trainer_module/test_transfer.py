@@ -12,6 +12,7 @@ import tensorflow as tf
 from trainer_module import initialization, transfer
 from trainer_module.compilation import compiled_model
 from trainer_module.config import TrainerConfig
+from trainer_module.diagnostics import Evidence, diagnose
 from trainer_module.fitting import fit
 from trainer_module.model_config import ModelConfig
 from trainer_module.settings import TrainingSettings
@@ -193,15 +194,21 @@ def test_of_several_initializations_the_losers_are_stopped(split, caplog):
 
 
 def test_negative_transfer_is_told_with_what_to_change():
-    own, scratch = {"val_accuracy": [0.2, 0.3, 0.9]}, {"val_accuracy": [0.3, 0.5]}
-    said = initialization.negative_transfer(own, scratch)
-    assert "after 2 epochs the eval accuracy is 0.3000 with the given weights and 0.5000 from scratch" in said
-    assert initialization.negative_transfer(scratch, own) is None
+    own = {name: [0.2, 0.3, 0.9] for name in ("loss", "accuracy", "val_loss", "val_accuracy")}
+
+    def found(twin: list[float]) -> list[str]:
+        seen = Evidence(history=own, classes=3, learning_rate=0.1, twin={"val_accuracy": twin})
+        return [f"{one.evidence} {one.advice}" for one in diagnose(seen) if one.rule == "negative transfer"]
+
+    [said] = found([0.4, 0.5])
+    assert said.startswith("after 2 epochs the validation accuracy is 0.300 with the given weights and 0.500 from")
+    assert "transfer.weights to null" in said
+    assert found([0.1, 0.2]) == found([]) == []
 
 
 def test_a_twin_from_scratch_is_trained_and_compared(split, source, tmp_path, caplog):
     caplog.set_level("INFO")
-    trained(split, tmp_path, weights=source, mode="frozen", twin_epochs=2)
-    told = [record.getMessage() for record in caplog.records]
-    assert any(line.startswith("twin from scratch, epoch 2") for line in told)
-    assert any("negative transfer" in line or "no worse than random" in line for line in told)
+    chosen = settings(weights=source, mode="frozen", twin_epochs=2)
+    seen = fit(compiled_model(chosen, split), chosen, split, split, folder=str(tmp_path / "f"), log_dir=str(tmp_path))
+    assert len(seen.twin["val_accuracy"]) == 2
+    assert any(record.getMessage().startswith("twin from scratch, epoch 2") for record in caplog.records)
