@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 
 # TensorFlow Serving's buckets in microseconds, to about 20 minutes (servables/tensorflow/util.cc).
 _BUCKETS = [10 * 1.8**power for power in range(33)]
@@ -15,6 +15,7 @@ class Metrics:
     """What one server has answered since it started."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # TensorFlow Serving has none
         self._registry = CollectorRegistry()
         self._requests = Counter(
             ":tensorflow:serving:request_count",

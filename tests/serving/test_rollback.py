@@ -1,19 +1,28 @@
 """Taking a model back, trying one out, keeping the last few: on a folder and in an object store alike."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from serving import versions
 from serving.versions import PublishError, WithdrawnError, champion, history, labels, promote, publish, rollback
+from tests.serving.cloud_storage import google_cloud_storage
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", "bucket", "cloud"])
 def destination(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder, a prefix of an S3 store, and one of Google Cloud Storage."""
     if request.param == "folder":
         return str(tmp_path / "served")
-    return f"{request.getfixturevalue('bucket')}/{tmp_path.name}/served"
+    return f"{request.getfixturevalue(request.param)}/{tmp_path.name}/served"
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[str]:
+    with google_cloud_storage() as uri:
+        yield uri
 
 
 @pytest.fixture
