@@ -22,7 +22,7 @@ from trainer_module.config import TrainerConfig
 from trainer_module.model_config import ModelConfig
 from trainer_module.transfer_config import TransferConfig
 from trainer_module.tuner_config import TunerConfig
-from transform.config import TransformConfig, settings
+from transform.config import Settings, TransformConfig, settings
 
 
 class ConfigError(Exception):
@@ -37,6 +37,20 @@ class BeamConfig:
     """multi_processing costs 20 to 40 s of imports per worker and step; it pays from tens of thousands of photos."""
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     """Processes of multi_processing; 0 is one per core."""
+
+    @property
+    def arguments(self) -> list[str]:
+        """Beam's in-process runner by name: left to choose, it may try to download another one first.
+
+        Its workers share this environment. Without any image named, TFX packs its own sources for workers elsewhere, in
+        each step anew, and leaves them in the temporary folder.
+        """
+        return [
+            "--runner=FnApiRunner",
+            f"--direct_running_mode={self.runner}",
+            f"--direct_num_workers={self.workers if self.runner == 'multi_processing' else 1}",
+            "--sdk_container_image=unused",
+        ]
 
 
 @settings
@@ -91,12 +105,42 @@ class PipelineConfig:
         return self.pusher.destination or str(self.folder / "serving")
 
 
+@settings
+class InferenceConfig:
+    """One batch inference, for `tfx-vision infer`."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+    """Names the pipeline and its folder."""
+    root: str = "runs"
+    """Everything it writes is in ROOT/NAME."""
+    images: Annotated[str, Field(min_length=1)]
+    """The folder with the images, which need no labels; folders in it count."""
+    destination: Annotated[str, Field(min_length=1)]
+    """Where models are pushed to, such as runs/flowers/serving; the stable version answers."""
+    beam: BeamConfig = Field(default_factory=BeamConfig)
+    """How Beam runs."""
+
+    @property
+    def folder(self) -> Path:
+        """Absolute folder of everything this pipeline writes."""
+        return Path(self.root).absolute() / self.name
+
+
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> PipelineConfig:
     """Reads a YAML file and applies `key.path=value` overrides.
 
     Raises:
       ConfigError: the file or an override cannot be read, or a value is refused; says which and what is allowed.
     """
+    return build_config(_read_document(path, overrides), str(path))
+
+
+def load_inference_config(path: str | Path, overrides: Iterable[str] = ()) -> InferenceConfig:
+    """The same for a batch inference."""
+    return _build(InferenceConfig, _read_document(path, overrides), str(path))
+
+
+def _read_document(path: str | Path, overrides: Iterable[str]) -> dict[str, Any]:
     try:
         document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -108,7 +152,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> PipelineConf
     document = _without_empty(document)
     for override in overrides:
         _override(document, override)
-    return build_config(document, str(path))
+    return document
 
 
 def build_config(document: dict[str, Any], source: str) -> PipelineConfig:
@@ -117,13 +161,17 @@ def build_config(document: dict[str, Any], source: str) -> PipelineConfig:
     Raises:
       ConfigError: lists every mistake, a line each.
     """
+    return _build(PipelineConfig, document, source)
+
+
+def _build(cls: type[Settings], document: dict[str, Any], source: str) -> Settings:
     try:
-        return pydantic.TypeAdapter(PipelineConfig).validate_python(document)
+        return pydantic.TypeAdapter(cls).validate_python(document)
     except pydantic.ValidationError as error:
         # A value that may be one of several things is mistaken as each; that it is not of a type says the least.
         ranked = sorted(error.errors(), key=lambda mistake: not mistake["type"].endswith("_type"))
         by_location = {tuple(_location(mistake)): mistake for mistake in ranked}
-        mistakes = "\n".join(f"  {_explain(mistake)}" for mistake in by_location.values())
+        mistakes = "\n".join(f"  {_explain(mistake, cls)}" for mistake in by_location.values())
         raise ConfigError(f"{source}:\n{mistakes}") from error
 
 
@@ -161,13 +209,13 @@ def _location(mistake: Any) -> list[str]:
     return [str(part) for part in mistake["loc"] if not ALTERNATIVE.fullmatch(str(part))]
 
 
-def _explain(mistake: Any) -> str:
+def _explain(mistake: Any, cls: type) -> str:
     """One sentence on one mistake: where, what stands there, what may stand there."""
     location = _location(mistake)
     where = ".".join(location) or "the configuration"
     value = mistake["input"]
     if mistake["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        known = _keys(location[:-1])
+        known = _keys(cls, location[:-1])
         nearest = difflib.get_close_matches(location[-1], known, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else f"known here: {', '.join(known)}"
         return f"{where}: unknown key; {hint}"
@@ -179,9 +227,8 @@ def _explain(mistake: Any) -> str:
     return f"{where}: {value!r} is refused: {reason[0].lower()}{reason[1:]}"
 
 
-def _keys(path: list[str]) -> list[str]:
+def _keys(cls: Any, path: list[str]) -> list[str]:
     """Names of the settings at a key path, [] at an unknown one."""
-    cls: Any = PipelineConfig
     for part in path:
         types = {field.name: field.type for field in fields(cls)} if is_dataclass(cls) else {}
         found = types.get(part)

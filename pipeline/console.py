@@ -57,6 +57,7 @@ for command in (
     data.data,
     serving.serve,
     serving.predict,
+    run.infer,
     serving.serving_group,
     versions.versions,
     versions.rollback,

@@ -128,7 +128,7 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         components=components,
         enable_cache=True,
         metadata_connection_config=database if cluster_root is None else None,
-        beam_pipeline_args=beam_arguments(config),
+        beam_pipeline_args=config.beam.arguments,
     )
 
 
@@ -165,17 +165,3 @@ def statistics_options() -> tfdv.StatsOptions:
     image = schema_pb2.Feature(name=features.IMAGE, type=schema_pb2.BYTES, image_domain=schema_pb2.ImageDomain())
     facts = [features.LABEL, features.HEIGHT, features.WIDTH, features.CHANNELS, features.FORMAT]
     return tfdv.StatsOptions(schema=schema_pb2.Schema(feature=[image]), feature_allowlist=[features.IMAGE, *facts])
-
-
-def beam_arguments(config: PipelineConfig) -> list[str]:
-    """Beam's in-process runner by name: left to choose, it may try to download another one first.
-
-    Its workers share this environment. Without any image named, TFX packs its own sources for workers elsewhere, in
-    each step anew, and leaves them in the temporary folder.
-    """
-    return [
-        "--runner=FnApiRunner",
-        f"--direct_running_mode={config.beam.runner}",
-        f"--direct_num_workers={config.beam.workers if config.beam.runner == 'multi_processing' else 1}",
-        "--sdk_container_image=unused",
-    ]

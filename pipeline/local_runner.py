@@ -10,16 +10,18 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from pipeline.capture import output_to
-from pipeline.config import ConfigError, PipelineConfig, load_config
+from pipeline.config import ConfigError, InferenceConfig, PipelineConfig, load_config
 from pipeline.progress import Display, duration
 
 SUCCESS, FAILURE, NOT_BLESSED, INTERRUPTED = 0, 1, 3, 130
+Conclusion = Callable[[Any, Any, float], int]
+"""(results by component, console, seconds) → exit status."""
 
 
 def run(config: PipelineConfig, *, verbose: bool = False) -> int:
@@ -33,6 +35,41 @@ def run(config: PipelineConfig, *, verbose: bool = False) -> int:
       Exit status: 0 when the model is blessed (and pushed, now or earlier), 3 when it missed a threshold, 1 when a
       component failed, 130 when interrupted. Everything before the failure stays cached.
     """
+    return _start(config, verbose, _training)
+
+
+def infer(config: InferenceConfig, *, verbose: bool = False) -> int:
+    """Runs a batch inference, likewise.
+
+    Returns:
+      Exit status: 0 when it is done, 1 when a component failed, 130 when interrupted.
+    """
+    return _start(config, verbose, _inference)
+
+
+def _training(config: PipelineConfig) -> tuple[Any, Conclusion]:
+    """The graph, and what is said and returned at its end."""
+    from pipeline import summary
+    from pipeline.graph import create_pipeline
+
+    return create_pipeline(
+        config
+    ), lambda results, console, seconds: SUCCESS if summary.show(config, results, console, seconds) else NOT_BLESSED
+
+
+def _inference(config: InferenceConfig) -> tuple[Any, Conclusion]:
+    """Likewise."""
+    from pipeline import summary
+    from pipeline.inference import create_inference_pipeline
+
+    def conclude(results: Any, console: Any, seconds: float) -> int:
+        summary.show_inference(results, console, seconds)
+        return SUCCESS
+
+    return create_inference_pipeline(config), conclude
+
+
+def _start(config: Any, verbose: bool, job: Callable[[Any], tuple[Any, Conclusion]]) -> int:
     log = config.folder / "logs" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -40,21 +77,20 @@ def run(config: PipelineConfig, *, verbose: bool = False) -> int:
         raise ConfigError(f"root: {config.folder} cannot be written: {error.strerror}") from error
     with only_run(config.folder):
         if verbose:
-            return _run(config, sys.stdout, None)
+            return _run(config, job, sys.stdout, None)
         with output_to(log) as stream:
-            return _run(config, stream, log)
+            return _run(config, job, stream, log)
 
 
-def _run(config: PipelineConfig, stream: TextIO, log: Path | None) -> int:
+def _run(config: Any, job: Callable[[Any], tuple[Any, Conclusion]], stream: TextIO, log: Path | None) -> int:
     display = Display(stream)
     started = time.monotonic()
     display.console.print(f"[bold]{config.name}[/]  {config.folder}")
     with display.component("TFX"):
         display.handle(logging.LogRecord("tfx_vision", logging.INFO, "", 0, "loading TensorFlow and TFX", None, None))
-        from pipeline import execution, summary
-        from pipeline.graph import create_pipeline
+        from pipeline import execution
 
-        graph = create_pipeline(config)
+        graph, conclude = job(config)
     display.console.print(f"[dim]  loaded TensorFlow and TFX in {duration(time.monotonic() - started)}[/]")
     logger = logging.getLogger("tfx_vision")
     logger.setLevel(logging.INFO)
@@ -72,8 +108,7 @@ def _run(config: PipelineConfig, stream: TextIO, log: Path | None) -> int:
         return _end(display, log, INTERRUPTED)
     finally:
         logger.removeHandler(display)
-    blessed = summary.show(config, results, display.console, time.monotonic() - started)
-    return _end(display, log, SUCCESS if blessed else NOT_BLESSED)
+    return _end(display, log, conclude(results, display.console, time.monotonic() - started))
 
 
 def _end(display: Display, log: Path | None, status: int) -> int:

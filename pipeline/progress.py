@@ -26,6 +26,8 @@ ACTIVITIES = {
     "InfraValidator": "serve the model for trial and ask it",
     "Pusher": "push the model to its destination",
     "Report": "write the report",
+    "ImageFolderGen": "read the images",
+    "BulkInferrer": "ask the model",
 }
 
 

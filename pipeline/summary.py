@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from tfx.types import artifact_utils
 
+from components.champion.component import served_version_of
 from components.data_gate.component import class_counts, load_statistics
 from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.infra_validator.component import SKIPPED, read_trial
@@ -76,6 +77,20 @@ def server(trial: Trial | None) -> str:
         f"ready in {trial.start_seconds:.1f} s, {trial.latency_ms['p50']:.1f} ms a request, "
         f"{trial.memory_mib:,.0f} MiB ({trial.server})"
     )
+
+
+def show_inference(results: Mapping[str, Result], console: Console, seconds: float) -> None:
+    """Prints which version answered, and where."""
+    version = served_version_of(results["Champion"].outputs["champion"][0])
+    cached = sum(result.cached for result in results.values())
+    rows = {
+        "Answers": escape(artifact_utils.get_single_uri(results["BulkInferrer"].outputs["inference_result"])),
+        "Model": f"version {version}",
+        "Time": f"{duration(seconds)}, {cached} of {len(results)} components cached",
+    }
+    console.print()
+    for name, text in rows.items():
+        console.print(f"[bold]{name:<10}[/]{text}")
 
 
 def accuracy(config: PipelineConfig, verdict: Evaluation) -> str:

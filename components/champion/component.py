@@ -29,7 +29,7 @@ class ChampionSpec(component_spec.ComponentSpec):
         "destination": component_spec.ExecutionParameter(type=str),
         "version": component_spec.ExecutionParameter(type=int, optional=True),
     }
-    INPUTS = {"model": component_spec.ChannelParameter(type=standard_artifacts.Model)}
+    INPUTS = {"model": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True)}
     OUTPUTS = {"champion": component_spec.ChannelParameter(type=standard_artifacts.Model)}
 
 
@@ -43,13 +43,27 @@ class Executor(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         destination = exec_properties["destination"]
-        version = versions.champion(destination, fingerprint(model_folder(input_dict["model"])))
+        version = champion_version(destination, input_dict.get("model"))
         champion = artifact_utils.get_single_instance(output_dict["champion"])
         champion.set_int_custom_property(VERSION_PROPERTY, version or 0)
         if version is not None:
             with tempfile.TemporaryDirectory() as scratch:
                 folder = versions.fetch_version(destination, version, scratch)
                 shutil.copytree(folder, path_utils.serving_model_path(champion.uri))
+
+
+def champion_version(destination: str, candidate: list[types.Artifact] | None) -> int | None:
+    """The version that a candidate is to be judged against; without a candidate the one that is served.
+
+    Raises:
+      LookupError: there is no candidate, and nothing is served.
+    """
+    if candidate:
+        return versions.champion(destination, fingerprint(model_folder(candidate)))
+    served = versions.served_version(destination)
+    if served is None:
+        raise LookupError(f"no model version is in {destination}; run its pipeline until a model is blessed")
+    return served
 
 
 def model_folder(artifacts: list[types.Artifact]) -> str:
@@ -62,20 +76,21 @@ class Driver(ObservingDriver):
 
     def observe(self, execution_info: data_types.ExecutionInfo) -> dict[str, str | int]:
         destination = execution_info.exec_properties["destination"]
-        candidate = fingerprint(model_folder(execution_info.input_dict["model"]))
-        return {"version": versions.champion(destination, candidate) or 0}
+        return {"version": champion_version(destination, execution_info.input_dict.get("model")) or 0}
 
 
 class Champion(base_component.BaseComponent):
-    """Output `champion`: the served model, which the candidate `model` is to be judged against."""
+    """Output `champion`: the served model, which the candidate `model`, if there is one, is to be judged against."""
 
     SPEC_CLASS = ChampionSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
     DRIVER_CLASS = Driver
 
-    def __init__(self, model: types.BaseChannel, destination: str):
+    def __init__(self, model: types.BaseChannel | None, destination: str):
         super().__init__(
             spec=ChampionSpec(
-                model=model, destination=destination, champion=types.Channel(type=standard_artifacts.Model)
+                destination=destination,
+                champion=types.Channel(type=standard_artifacts.Model),
+                **({"model": model} if model else {}),
             )
         )

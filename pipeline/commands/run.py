@@ -1,4 +1,4 @@
-"""`run`, and what comes before and after it: `init`, `report`, `doctor`."""
+"""`run`, `infer`, and what comes before and after them: `init`, `report`, `doctor`."""
 
 import sys
 from pathlib import Path
@@ -23,6 +23,24 @@ def run(config: Path, overrides: tuple[str, ...], verbose: bool) -> None:
     from pipeline.local_runner import run
 
     sys.exit(run(settings, verbose=verbose))
+
+
+@click.command(short_help="Run a batch inference: the served model over a folder of images.")
+@CONFIG
+@OVERRIDES
+@click.option("--verbose", is_flag=True, help="Show the libraries' logs instead of sending them to a file.")
+def infer(config: Path, overrides: tuple[str, ...], verbose: bool) -> None:
+    """Run a batch inference: the served model over a folder of images.
+
+    The answers are PredictionLogs in TFRecords, with their lineage in the metadata; for a table without lineage there
+    is `tfx-vision predict DIR --output FILE`. Exit status: 0 done, 1 a step failed, 2 the configuration is wrong.
+    """
+    from pipeline.config import load_inference_config
+
+    settings = load_inference_config(config, overrides)
+    from pipeline.local_runner import infer
+
+    sys.exit(infer(settings, verbose=verbose))
 
 
 @click.command()

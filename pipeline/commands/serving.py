@@ -173,6 +173,7 @@ def predict_table(images: Path, output: Path, run: str, probabilities: bool, wor
     import os
     import tempfile
 
+    from pipeline.config import BeamConfig
     from serving import versions
 
     destination, _, _ = served(run)
@@ -187,11 +188,10 @@ def predict_table(images: Path, output: Path, run: str, probabilities: bool, wor
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         with working("loading TensorFlow"):
             from components.batch_prediction.table import predict_folder
-        mode = "multi_processing" if workers > 1 else "in_memory"
-        arguments = ["--runner=FnApiRunner", f"--direct_running_mode={mode}", f"--direct_num_workers={workers}"]
+        how = BeamConfig(runner="multi_processing" if workers > 1 else "in_memory", workers=workers)
         with progress_bar(f"{images} to {output}") as advance:
             count, unread = predict_folder(
-                str(folder), str(images), output, arguments, probabilities=probabilities, advance=advance
+                str(folder), str(images), output, how.arguments, probabilities=probabilities, advance=advance
             )
     click.echo(f"{output} has the predictions of {count:,} images")
     if unread:
