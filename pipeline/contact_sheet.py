@@ -13,6 +13,7 @@ from pipeline.config import PipelineConfig
 from trainer_module.augmentation import augmented
 from trainer_module.augmentation_config import AugmentationConfig
 from transform import ops
+from transform.preprocessing import read_images
 
 Column = tuple[str, np.ndarray, np.ndarray]
 """Title, uint8 images [rows, height, width, channels] and label shares [rows, classes]."""
@@ -64,14 +65,12 @@ def sample(config: PipelineConfig, rows: int) -> tuple[list[str], np.ndarray, np
     classes = sorted({image.label for image in images})
     by_class = {name: [image for image in images if image.label == name] for name in classes}
     chosen = [by_class[name][place] for place in range(rows) for name in classes if place < len(by_class[name])][:rows]
-    pixels = []
-    for image in chosen:
-        try:
-            pixels.append(ops.to_pixels(tf.io.read_file(image.path), config.transform).numpy())
-        except tf.errors.OpError as error:
-            raise PreviewError(f"{image.path} cannot be decoded: {error.message}") from error
+    packed, status = read_images(tf.stack([tf.io.read_file(image.path) for image in chosen]), config.transform)
+    for image, problem in zip(chosen, status.numpy(), strict=True):
+        if problem:
+            raise PreviewError(f"{image.path} {problem.decode()}")
     labels = np.eye(len(classes), dtype=np.float32)[[classes.index(image.label) for image in chosen]]
-    return classes, labels, np.stack(pixels)
+    return classes, labels, ops.unpack(packed, config.transform).numpy()
 
 
 def configured(config: AugmentationConfig) -> list[tuple[str, str, AugmentationConfig]]:

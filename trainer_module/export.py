@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from trainer_module.warm_start import weights_by_path
 from transform import features, ops
 from transform.config import TransformConfig
 
@@ -21,7 +22,8 @@ class Classifier(tf.Module):
     ):
         super().__init__()
         # Without its optimizer, whose variables are twice the size of the network's.
-        self.model = tf.keras.Model(model.inputs, model.outputs, name=model.name)
+        self.model = tf.keras.Model(model.input, model.output, name=model.name)
+        self.weights = weights_by_path(self.model)
         self.transform_layer = transform_output.transform_features_layer()
         self.classes = tf.constant(list(classes))
         self._transform = transform

@@ -12,6 +12,8 @@ from trainer_module.model_card import EXTRA, PROVENANCE
 
 log = logging.getLogger("tfx_vision.training")
 
+WEIGHTS = "weights"
+"""The attribute of the exported module that has them."""
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 """What TensorFlow's checkpoints put behind the path of an object."""
 
@@ -23,7 +25,7 @@ def warm_start(model: tf.keras.Model, saved_model: str | None, classes: list[str
 
     Args:
       model: the network to begin with.
-      saved_model: folder of a saved model that `export` wrote; None, or one that does not exist, leaves `model` as it is.
+      saved_model: folder of a saved model that `export` wrote; None, or one that is not there, changes nothing.
       classes: names of the classes, in the order of the indices.
     """
     if not saved_model or not tf.io.gfile.exists(saved_model):
@@ -33,8 +35,8 @@ def warm_start(model: tf.keras.Model, saved_model: str | None, classes: list[str
     head = {id(variable) for variable in model.layers[-1].weights}
     same_classes = classes_of(saved_model) == classes
     taken = 0
-    for path, variable in variables_by_path(model).items():
-        name = f"model/{path}{VALUE}"
+    for path, variable in weights_by_path(model).items():
+        name = f"{WEIGHTS}/{path}{VALUE}"
         fits = shapes.get(name) == variable.shape.as_list()
         if fits and (same_classes or id(variable) not in head):
             variable.assign(reader.get_tensor(name))
@@ -63,8 +65,11 @@ def classes_of(saved_model: str) -> list[str] | None:
         return json.load(opened)["classes"]
 
 
-def variables_by_path(model: tf.keras.Model) -> dict[str, tf.Variable]:
-    """The model's weights by their paths in a checkpoint: the shortest from the model, found level by level."""
+def weights_by_path(model: tf.keras.Model) -> dict[str, tf.Variable]:
+    """A network's weights by their places in it, such as "layer_with_weights-0|kernel".
+
+    `export` puts them under these names: Keras's own, in a saved model, change with what is frozen.
+    """
     view = tf.train.TrackableView(model)
     wanted = {id(variable) for variable in model.weights}
     found: dict[str, tf.Variable] = {}
@@ -75,7 +80,7 @@ def variables_by_path(model: tf.keras.Model) -> dict[str, tf.Variable]:
             if id(child) in seen:
                 continue
             seen.add(id(child))
-            here = f"{path}/{name}" if path else name
+            here = f"{path}|{name}" if path else name
             if id(child) in wanted:
                 found[here] = child
             queue.append((here, child))
