@@ -7,19 +7,16 @@ goes back to: servers no longer see them, and they stay withdrawn until somebody
 
 import errno
 import getpass
-import json
 import logging
 import socket
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
+from serving import records
 from serving.destination import (
     CANARIES,
-    MANIFEST,
     SAVED_MODEL,
     WITHDRAWN,
     Destination,
@@ -27,68 +24,13 @@ from serving.destination import (
     is_remote,
     open_destination,
 )
-
-Label = Literal["stable", "canary"]
+from serving.records import Label, Manifest, Version, Withdrawal
 
 _log = logging.getLogger("tfx_vision.serving")
 
 
 class WithdrawnError(PublishError):
     """A model that was pushed before and withdrawn since. The message says by whom, when and how to bring it back."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """What is known of one pushed version; `manifest.json` beside its `saved_model.pb`."""
-
-    version: int
-    """The number the model is served under, ≥ 1."""
-    model: str
-    """Fingerprint of the Model artifact it was pushed from: the same model is never pushed twice."""
-    champion: int | None
-    """The version being served when this one was judged, and against which it was judged."""
-    pipeline: str
-    """Name of the pipeline that pushed it."""
-    run: str
-    """Identity of the run that pushed it."""
-    pushed_at: str
-    """ISO 8601, UTC, to the second."""
-    metrics: dict[str, float]
-    """What the evaluation found."""
-    files: dict[str, str]
-    """SHA-256 of every file, 64 hexadecimal digits, by its path relative to the version's folder."""
-    by: str = ""
-    """Who pushed it, such as user@host."""
-    why: str = ""
-    """Why it was blessed, a sentence."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Withdrawal:
-    """Why a version is no longer served; `.withdrawn/VERSION.json`."""
-
-    by: str
-    """Who withdrew it, such as user@host."""
-    at: str
-    """ISO 8601, UTC, to the second."""
-    why: str
-    """A sentence; may be empty."""
-    instead: int
-    """The version that became stable."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """One version at a destination."""
-
-    number: int
-    """What it is served under."""
-    label: Label | None
-    """`stable`, `canary` or none."""
-    manifest: Manifest | None
-    """None where it came without one."""
-    withdrawal: Withdrawal | None
-    """Set where it was rolled back."""
 
 
 def versions(destination: str | Path) -> list[int]:
@@ -119,7 +61,7 @@ def champion(destination: str | Path, model: str) -> int | None:
     """
     where = open_destination(destination)
     stable = _labels(where).get("stable")
-    manifest = None if stable is None else _manifest(where, destination, stable)
+    manifest = None if stable is None else records.read_manifest(where, destination, stable)
     if manifest is None or manifest.model != model:
         return stable
     return manifest.champion if manifest.champion in where.versions() else None
@@ -132,7 +74,7 @@ def read_manifest(destination: str | Path, version: int) -> Manifest | None:
       ValueError: `manifest.json` is there and cannot be understood.
     """
     where = open_destination(destination)
-    return _manifest(where, destination, version) if version in where.versions() else None
+    return records.read_manifest(where, destination, version) if version in where.versions() else None
 
 
 def history(destination: str | Path) -> list[Version]:
@@ -148,8 +90,8 @@ def history(destination: str | Path) -> list[Version]:
         Version(
             number=number,
             label=named.get(number),
-            manifest=_manifest(where, destination, number, f"{WITHDRAWN}/" if number in withdrawn else ""),
-            withdrawal=_withdrawal(where, number) if number in withdrawn else None,
+            manifest=records.read_manifest(where, destination, number, f"{WITHDRAWN}/" if number in withdrawn else ""),
+            withdrawal=records.read_withdrawal(where, number) if number in withdrawn else None,
         )
         for number in sorted({*where.versions(), *withdrawn}, reverse=True)
     ]
@@ -226,14 +168,14 @@ def publish(
             by=by or _user(),
             why=why,
         )
-        return _encode(manifest)
+        return records.encode(manifest)
 
     try:
         if found := _find(where, destination, model):
             return found
         with where.stage(source, Path(extra) if extra else None) as staged:
             version = where.place(staged, model, pushed, prepare)
-        manifest = _manifest(where, destination, version)
+        manifest = records.read_manifest(where, destination, version)
     except PublishError:
         raise
     except OSError as error:
@@ -273,7 +215,7 @@ def rollback(destination: str | Path, version: int | None = None, *, by: str = "
         if target not in complete:
             where.restore(target)
             where.delete(f"{WITHDRAWN}/{target}.json")
-        record = _encode(Withdrawal(by=by or _user(), at=_now(), why=why, instead=target))
+        record = records.encode(Withdrawal(by=by or _user(), at=_now(), why=why, instead=target))
         for number in complete:  # rising: what is served changes once, with the last one
             if number > target:
                 where.write(f"{WITHDRAWN}/{number}.json", record)
@@ -351,40 +293,19 @@ def _find(where: Destination, destination: str | Path, model: str) -> Manifest |
       WithdrawnError: that version was withdrawn.
     """
     for version in reversed(where.versions()):
-        manifest = _manifest(where, destination, version)
+        manifest = records.read_manifest(where, destination, version)
         if manifest and manifest.model == model:
             return manifest
     for version in reversed(where.withdrawn()):
-        manifest = _manifest(where, destination, version, f"{WITHDRAWN}/")
+        manifest = records.read_manifest(where, destination, version, f"{WITHDRAWN}/")
         if manifest and manifest.model == model:
-            record = _withdrawal(where, version)
+            record = records.read_withdrawal(where, version)
             who = f" by {record.by} at {record.at}{f' ({record.why})' if record.why else ''}" if record else ""
             raise WithdrawnError(
                 f"This model was pushed before as version {version} and withdrawn{who}; it is not pushed again. "
                 f"`tfx-vision rollback … {version}` brings it back"
             )
     return None
-
-
-def _manifest(where: Destination, destination: str | Path, version: int, folder: str = "") -> Manifest | None:
-    content = where.read(f"{folder}{version}/{MANIFEST}")
-    if content is None:
-        return None
-    try:
-        return Manifest(**json.loads(content))
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{destination}/{folder}{version}/{MANIFEST} is not a manifest this release can read ({error}); "
-            f"restore it, or remove version {version} if it should not be served"
-        ) from error
-
-
-def _withdrawal(where: Destination, version: int) -> Withdrawal | None:
-    content = where.read(f"{WITHDRAWN}/{version}.json")
-    try:
-        return Withdrawal(**json.loads(content)) if content else None
-    except (ValueError, TypeError):
-        return None
 
 
 def _retain(where: Destination, keep: int, pushed: int) -> None:
@@ -400,10 +321,6 @@ def _retain(where: Destination, keep: int, pushed: int) -> None:
                 where.delete(f"{CANARIES}/{number}")
     except OSError as error:
         _log.warning("Old versions could not be removed: %s", error)
-
-
-def _encode(record: Manifest | Withdrawal) -> bytes:
-    return (json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _now() -> str:

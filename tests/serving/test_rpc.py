@@ -26,11 +26,13 @@ Image.new("RGB", (4, 4), "green").save(buffer, "PNG")
 picture = buffer.getvalue()
 
 
-def spec(request, name="traffic", version=None, signature=""):
+def spec(request, name="traffic", version=None, signature="", label=None):
     request.model_spec.name = name
     request.model_spec.signature_name = signature
     if version is not None:
         request.model_spec.version.value = version
+    if label is not None:
+        request.model_spec.version_label = label
     return request
 
 
@@ -61,6 +63,10 @@ print(json.dumps({
     "probabilities": list(answer.outputs["probabilities"].float_val),
     "shapes": {name: list(tf.make_ndarray(proto).shape) for name, proto in answer.outputs.items()},
     "example": by_example.outputs["label"].string_val[0].decode(),
+    "labelled": MessageToDict(predict(label="stable").model_spec),
+    "status by label": MessageToDict(models.GetModelStatus(
+        spec(get_model_status_pb2.GetModelStatusRequest(), label="nope"))),
+    "label unknown": refusal(lambda: predict(label="nope")),
     "filtered": list(predict(outputs=["label"]).outputs),
     "metadata": [metadata.model_spec.version.value, sorted(signatures.signature_def)],
     "status": MessageToDict(models.GetModelStatus(spec(get_model_status_pb2.GetModelStatusRequest()))),
@@ -106,6 +112,8 @@ def test_a_picture_is_classified(answers: dict[str, Any]) -> None:
     assert sum(answers["probabilities"]) == pytest.approx(2)
     assert answers["filtered"] == ["label"]
     assert answers["spec"] == {"name": "traffic", "version": "1", "signatureName": "serving_default"}
+    assert answers["labelled"] == answers["spec"], "the version that answered is named, not the label"
+    assert answers["status by label"] == answers["status"], "TensorFlow Serving takes no notice of it"
 
 
 def test_the_model_describes_itself(answers: dict[str, Any]) -> None:
@@ -121,6 +129,7 @@ def test_the_model_describes_itself(answers: dict[str, Any]) -> None:
     [
         ("model", "NOT_FOUND", "Servable not found for request: Latest(other)"),
         ("version", "NOT_FOUND", "Servable not found for request: Specific(traffic, 9)"),
+        ("label unknown", "INVALID_ARGUMENT", "Unrecognized servable version label: nope"),
         ("no model", "INVALID_ARGUMENT", "Missing ModelSpec"),
         ("signature", "FAILED_PRECONDITION", 'Serving signature key "nope" not found.'),
         ("input", "INVALID_ARGUMENT", "Sent extra: {picture}. Missing but required: {image}."),
