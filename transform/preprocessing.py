@@ -47,7 +47,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
         features.CLASS_INDEX: refuse_unusable(class_indices(label), label, path, status),
     }
     if config.normalization == "standardize":
-        outputs |= channel_moments(ops.unpack(packed, config))
+        outputs |= channel_moments(packed, config.channels)
     return outputs
 
 
@@ -210,16 +210,23 @@ def refuse_unusable(index: tf.Tensor, label: tf.Tensor, path: tf.Tensor, status:
     return index + tf.strings.to_number(trouble, tf.int64)
 
 
-def channel_moments(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+def channel_moments(packed: tf.Tensor, channels: int) -> dict[str, tf.Tensor]:
     """Mean and deviation per channel over every pixel of the training split, repeated for each image.
 
-    TFT has no other way to hand constants on; in the gzipped records they cost a few bytes an image.
+    All images have as many pixels, so that the split's moments are the means of theirs. TFT has no other way to hand
+    constants on; in the gzipped records they cost a few bytes an image.
     """
-    channels = pixels.shape[-1]
-    values = tf.reshape(tf.cast(pixels, tf.float32), [-1, channels])
-    mean, variance = tft.mean(values, reduce_instance_dims=False), tft.var(values, reduce_instance_dims=False)
-    batch = tf.shape(pixels)[0]
+
+    def moments(one: tf.Tensor) -> tf.Tensor:
+        values = tf.reshape(tf.cast(tf.io.decode_raw(one, tf.uint8), tf.float64), [-1, channels])
+        return tf.stack([tf.reduce_mean(values, 0), tf.reduce_mean(values**2, 0)])
+
+    # One image at a time: a batch of them in float64 would take eight times its memory.
+    by_image = tf.map_fn(moments, packed, fn_output_signature=tf.TensorSpec([2, channels], tf.float64))
+    mean, square = tf.unstack(tft.mean(by_image, reduce_instance_dims=False))
+    deviation = tf.sqrt(tf.maximum(square - mean**2, 0))
+    batch = tf.shape(packed)[0]
     return {
-        features.CHANNEL_MEAN: tf.tile(mean[tf.newaxis], [batch, 1]),
-        features.CHANNEL_DEVIATION: tf.tile(tf.sqrt(variance)[tf.newaxis], [batch, 1]),
+        features.CHANNEL_MEAN: tf.tile(tf.cast(mean, tf.float32)[tf.newaxis], [batch, 1]),
+        features.CHANNEL_DEVIATION: tf.tile(tf.cast(deviation, tf.float32)[tf.newaxis], [batch, 1]),
     }
