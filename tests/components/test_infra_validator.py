@@ -115,3 +115,49 @@ def test_warm_up_requests_are_tensorflow_servings_and_hold_nobodys_picture(model
     assert [one.model_spec.signature_name for one in requests] == ["examples", "serving_default"]
     for encoded in tf.make_ndarray(requests[1].inputs["image"]):
         assert tf.io.decode_image(encoded).shape == (64, 64, 3)
+
+
+def test_a_model_without_both_blessings_is_neither_tried_nor_pushed(model: Path, tmp_path: Path) -> None:
+    import shutil
+
+    from tfx.types import standard_artifacts
+
+    from components.infra_validator import component as infra_validator
+    from components.pusher import component as pusher
+
+    def artifact(cls: type, name: str, blessed: int | None = None):
+        found = cls()
+        found.uri = str(tmp_path / name)
+        if blessed is not None:
+            found.set_int_custom_property("blessed", blessed)
+        return [found]
+
+    shutil.copytree(model, tmp_path / "model" / "Format-Serving")
+    inputs = {"model": artifact(standard_artifacts.Model, "model")}
+    infra = artifact(standard_artifacts.InfraBlessing, "infra")
+    infra_validator.Executor().Do(
+        inputs
+        | {
+            "model_blessing": artifact(standard_artifacts.ModelBlessing, "blessing", 0),
+            "evaluation": artifact(standard_artifacts.ModelEvaluation, "evaluation"),
+        },
+        {"blessing": infra},
+        {"config": "{}", "model_name": "flowers"},
+    )
+    assert infra_validator.read_trial(infra[0].uri).misses == [infra_validator.SKIPPED]
+    assert not infra_validator.is_infra_blessed(infra[0])
+
+    pushed = artifact(standard_artifacts.PushedModel, "pushed")
+    pusher.Executor().Do(
+        inputs
+        | {
+            "blessing": artifact(standard_artifacts.ModelBlessing, "blessing", 1),
+            "infra_blessing": infra,
+            "evaluation": artifact(standard_artifacts.ModelEvaluation, "evaluation"),
+            "champion": artifact(standard_artifacts.Model, "champion"),
+        },
+        {"pushed_model": pushed},
+        {"destination": str(tmp_path / "served"), "pipeline": "flowers", "label": "stable", "keep": 3},
+    )
+    assert pushed[0].get_int_custom_property("pushed") == 0
+    assert not (tmp_path / "served").exists()
