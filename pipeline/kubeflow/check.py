@@ -29,8 +29,9 @@ def check(config: PipelineConfig, engine: Engine) -> None:
         ("data.path", config.data.path),
         ("data.test_path", config.data.test_path),
         ("pusher.destination", config.pusher.destination),
+        ("trainer.checkpoints.directory", config.trainer.checkpoints.directory),
     ):
-        if path is None or "://" in path:
+        if not path or "://" in path:
             continue
         if not path.startswith("/"):
             raise ConfigError(f"{key}: {path} is relative to this machine; give the absolute path in the container")

@@ -4,6 +4,7 @@ import importlib
 import os
 import re
 import sys
+import threading
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -39,7 +40,7 @@ class DeferredPackage(types.ModuleType):
         assert self.__spec__ is not None
         self.__path__ = self.__spec__.submodule_search_locations or []
         self.__file__ = self.__spec__.origin
-        self._places = places
+        self._places, self._lock, self._loading = places, threading.RLock(), False
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__all__":  # which `from … import *` asks for
@@ -49,8 +50,13 @@ class DeferredPackage(types.ModuleType):
             return getattr(importlib.import_module(f"{self.__name__}.{places[name]}"), name)
         if places is not None and find_spec(f"{self.__name__}.{name}"):
             return importlib.import_module(f"{self.__name__}.{name}")
-        self.__class__ = types.ModuleType  # type: ignore[assignment]
-        self.__spec__.loader.exec_module(self)  # type: ignore[union-attr]
+        with self._lock:  # Beam's threads may want it at the same time
+            if self._loading:
+                raise AttributeError(f"{self.__name__} is being loaded and has no {name} yet")
+            if isinstance(self, DeferredPackage):
+                self._loading = True
+                self.__spec__.loader.exec_module(self)  # type: ignore[union-attr]
+                self.__class__, self._loading = types.ModuleType, False  # type: ignore[assignment]
         return getattr(self, name)
 
 
@@ -83,6 +89,14 @@ def defer_heavy_packages() -> None:
             for name, proto in vars(protos).items():
                 if not name.startswith("_"):
                     setattr(module, name, proto)
+
+
+def defer_tensorflow() -> None:
+    """Defers TensorFlow, for executors that may not need it; TFX does without it, but for opening gs:// paths."""
+    with replaced(tensorflow=None):
+        importlib.import_module("tfx.utils.doc_controls")
+        importlib.import_module("tfx.dsl.io.plugins.tensorflow_gfile")
+    defer("tensorflow")
 
 
 def defer_everything() -> None:

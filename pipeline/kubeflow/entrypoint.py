@@ -27,7 +27,7 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as spec
 
 from pipeline.kubeflow import artifact_types, parameters
-from pipeline.kubeflow.deferred import defer_heavy_packages
+from pipeline.kubeflow.deferred import defer_heavy_packages, defer_tensorflow
 
 log = logging.getLogger("tfx_vision.entrypoint")
 
@@ -37,8 +37,8 @@ ARTIFACT_ROOT = "TFX_VISION_ARTIFACT_ROOT"
 """Environment variable with a folder that stands in for /, for the conformance run: it cannot write to /s3."""
 RUN_ID = "TFX_VISION_RUN_ID"
 """Environment variable with the run's identity, which the platform spec sets."""
-WITHOUT_TENSORFLOW = {"components.champion.component.Executor"}
-"""Executors that need no TensorFlow. TFX would import it on their behalf, to be able to open gs:// paths."""
+OWN = "components."
+"""Where executors are that import TensorFlow themselves if they need it."""
 TERMINATED = 128 + signal.SIGTERM
 
 
@@ -144,8 +144,8 @@ def local_path(uri: str) -> str:
 
 def load_narrowly(executor_path: str) -> None:
     """Sees to it that importing the executor imports what it uses and little else."""
-    if executor_path in WITHOUT_TENSORFLOW:
-        sys.modules["tensorflow"] = None  # type: ignore[assignment]  # an import of it fails, which TFX allows for
+    if executor_path.startswith(OWN):
+        defer_tensorflow()
     defer_heavy_packages()
 
 
