@@ -1,12 +1,16 @@
 """What docs/kubeflow.md and kfp/ tell people to use is well-formed."""
 
 import re
+import shlex
+import subprocess
 from pathlib import Path
 
+import click
 import kubernetes_validate
 import pytest
 import yaml
 
+from pipeline import console
 from pipeline.config import build_config
 from pipeline.kubeflow.check import check
 
@@ -60,6 +64,59 @@ def test_the_guide_s_configuration_is_accepted_and_fits_the_manifests():
     assert {volume.claim for volume in config.kubeflow.volumes} == claims
     [served] = [one["data"] for one in manifests("serving") if one["kind"] == "ConfigMap"]
     assert f'base_path: "{config.pusher.destination}"' in served["models.config"]
+
+
+def commands(program: str) -> list[list[str]]:
+    """Arguments of the guide's commands that begin with a word."""
+    lines = re.findall(r"^ +\$ (.*?)(?: &| +#.*)?$", GUIDE, re.MULTILINE)
+    return [words[1:] for words in map(shlex.split, lines) if words[0] == program]
+
+
+def test_the_guide_has_no_command_that_nothing_here_checks():
+    lines = re.findall(r"^ +\$ (\S+)", GUIDE, re.MULTILINE)
+    assert set(lines) <= {"make", "docker", "kubectl", "export", "tfx", "tfx-vision"}
+    assert all(words[0] == "push" for words in commands("docker"))
+    assert {words[0] for words in commands("kubectl")} <= {"apply", "create", "port-forward"}
+
+
+def parse(command: click.Command, words: list[str]) -> None:
+    """Has click read a command line to its end, without running it; wrong options and arguments raise."""
+    context = command.make_context(command.name, list(words))
+    if isinstance(command, click.Group):
+        _, inner, rest = command.resolve_command(context, context._protected_args + context.args)
+        parse(inner, rest)
+
+
+@pytest.mark.parametrize("words", commands("tfx-vision"), ids=" ".join)
+def test_tfx_vision_takes_the_guide_s_commands(words, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    parse(console.main, words)
+
+
+@pytest.mark.parametrize("words", commands("tfx"), ids=" ".join)
+def test_tfx_takes_the_guide_s_commands(words, monkeypatch):
+    from tfx.tools.cli.cli_main import cli_group
+
+    monkeypatch.chdir(PROJECT)
+    parse(cli_group, words)
+
+
+@pytest.mark.parametrize("words", commands("make"), ids=" ".join)
+def test_make_takes_the_guide_s_commands(words):
+    told = subprocess.run(["make", "--dry-run", *words], cwd=PROJECT, check=True, capture_output=True, text=True)
+    assert "build -f kfp/Dockerfile -t" in told.stdout
+
+
+def test_kubectl_gets_files_that_are_checked_and_secrets_that_are_mounted():
+    known = {named(one) for one in manifests("cluster")}
+    secrets = str(manifests("cluster"))
+    for words in commands("kubectl"):
+        if words[0] == "apply":
+            for name in words[2::2]:
+                assert (PROJECT / name).exists(), name
+        elif words[0] == "create":
+            assert f"'{words[3]}'" in secrets, words
+    assert {"StatefulSet store", "StatefulSet metadata-postgres-db"} <= known
 
 
 def test_the_guide_names_files_that_are_there():
