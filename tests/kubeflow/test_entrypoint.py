@@ -96,15 +96,41 @@ def test_termination_goes_through_the_executor(pod):
     assert not (pod / "output.json").exists()
 
 
-def test_step_that_needs_no_tensorflow_imports_none():
+@pytest.mark.parametrize("component", ["champion", "infra_validator", "pusher"])
+def test_step_that_needs_no_tensorflow_imports_none(component):
     code = (
         "import sys; from pipeline.kubeflow import entrypoint;"
-        "entrypoint.load_narrowly('components.champion.component.Executor');"
+        f"entrypoint.load_narrowly('components.{component}.component.Executor');"
         "import tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils;"
-        "import components.champion.component;"
-        "sys.exit(any(sys.modules.get(name) for name in ('tensorflow', 'apache_beam', 'kubernetes', 'numpy.testing')))"
+        f"import components.{component}.component;"
+        "heavy = ('tensorflow', 'apache_beam', 'kubernetes', 'numpy.testing');"
+        "print([name for name in heavy if type(sys.modules.get(name)).__name__ == 'module'])"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"_KFP_RUNTIME": "true"})
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"_KFP_RUNTIME": "true"},
+    )
+    assert ended.stdout == "[]\n"
+
+
+def test_deferred_package_is_loaded_once_for_all_threads(tmp_path, monkeypatch):
+    """A thread that asks while another loads it waits, and neither sees half of it."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from pipeline.kubeflow.deferred import defer
+
+    (tmp_path / "slow_package").mkdir()
+    (tmp_path / "slow_package/__init__.py").write_text("import time\nfirst = 1\ntime.sleep(0.3)\nlast = time.time()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    defer("slow_package")
+    import slow_package
+
+    with ThreadPoolExecutor(4) as threads:
+        assert len(set(threads.map(lambda _: slow_package.last, range(4)))) == 1
+    assert slow_package.first == 1
 
 
 @pytest.mark.parametrize(
