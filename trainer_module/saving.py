@@ -1,4 +1,4 @@
-"""Saving and restoring a network (handbook, part 10, "Model Saving/Restoring"): architecture and weights, apart or both.
+"""Saving and restoring a network (handbook, part 10, "Model Saving/Restoring"): architecture, weights, or both.
 
 The architecture is JSON and the weights are arrays: no pickle, and nothing that could run code is restored. For going
 on with a training there are `checkpoints`; for serving there is `export`.
