@@ -20,6 +20,9 @@ import time
 from datetime import date
 from pathlib import Path
 
+# Beside this file lie namesakes of packages.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from trainer_module import (  # the attempts are forked, so that each need not import TensorFlow anew
     compilation,
     data,

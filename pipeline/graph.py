@@ -63,11 +63,18 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         "transform_graph": transform.outputs["transform_graph"],
     }
     search = hyperparameter_source(config, data, for_trials(only(custom_config, "transform", *TRAINING, "tuner")))
+    # Its driver looks at what is being served, so that a new champion makes a cached training start again.
+    warm_start = (
+        Champion(None, config.destination, required=False).with_id("WarmStart")
+        if config.trainer.warm_start == "champion"
+        else None
+    )
     trainer = Trainer(
         run_fn="trainer_module.trainer.run_fn",
         **data,
         schema=schema_gen.outputs["schema"],
         hyperparameters=search[0].outputs[search[1]] if search else None,
+        base_model=warm_start.outputs["champion"] if warm_start else None,
         train_args=trainer_pb2.TrainArgs(splits=["train"]),
         eval_args=trainer_pb2.EvalArgs(splits=["eval"]),
         custom_config=only(custom_config, "transform", *TRAINING),
@@ -120,7 +127,15 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
     )
     components = [example_gen, statistics_gen, schema_gen, validator, gate, transform]
     components += [search[0]] if search else []
-    components += [trainer, champion, evaluator, *([infra_validator] if infra_validator else []), pusher, report]
+    components += [
+        *([warm_start] if warm_start else []),
+        trainer,
+        champion,
+        evaluator,
+        *([infra_validator] if infra_validator else []),
+        pusher,
+        report,
+    ]
     database = sqlite_metadata_connection_config(str(config.folder / "metadata.db"))
     return Pipeline(
         pipeline_name=config.name,

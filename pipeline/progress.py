@@ -20,6 +20,7 @@ ACTIVITIES = {
     "Transform": "decode, resize and pack the images",
     "Tuner": "search hyperparameters",
     "BestHyperparameters": "take the hyperparameters of an earlier run",
+    "WarmStart": "fetch the weights to begin with",
     "Trainer": "train the model",
     "Champion": "look up the model being served",
     "Evaluator": "evaluate against thresholds and champion",

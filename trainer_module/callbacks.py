@@ -82,8 +82,8 @@ class Record(tf.keras.callbacks.Callback):
         )
         if progress.best == epoch:
             self._save_best(epoch)
-        progress.finished = bool(config.patience) and epoch - progress.best >= config.patience
-        if progress.finished:
+        progress.stopped = bool(config.patience) and epoch - progress.best >= config.patience
+        if progress.stopped:
             log.info("%s has not improved for %d epochs; stopping", config.monitor, config.patience)
             self.model.stop_training = True
 

@@ -69,11 +69,13 @@ class Progress(tf.train.experimental.PythonState):
         """The best of them, counted from 0; -1 before the first."""
         self.nan_epoch = -1
         """The epoch in which the loss was no number any more; -1 while it is one."""
+        self.stopped = False
+        """Whether it was stopped early."""
         self.finished = False
-        """Whether nothing is left to train."""
+        """Whether the model has the weights that are to be kept."""
 
     def serialize(self) -> str:
-        names = ("epoch", "batch", "metrics", "segments", "history", "twin", "best", "nan_epoch", "finished")
+        names = ("epoch", "batch", "metrics", "segments", "history", "twin", "best", "nan_epoch", "stopped", "finished")
         return json.dumps({name: getattr(self, name) for name in names})
 
     def deserialize(self, string_value: str | bytes) -> None:

@@ -55,6 +55,8 @@ class TrainerConfig(OptimizationConfig):
     """Parts with the same share of each class, trained on one after the other; 0 is what hybrid needs, else 1."""
     segment_epochs: Annotated[int, Field(ge=1, le=1000)] = 1
     """Passes over a segment before the next; several read the disk less often, and want augmentation."""
+    warm_start: Literal["none", "champion"] = "none"
+    """Begin with the weights of the model being served, as far as they fit: continuous learning on new data."""
     strategy: StrategyName = "auto"
     """The tf.distribute strategy; auto takes every GPU there is, or TF_CONFIG's workers."""
     mixed_precision: bool = False

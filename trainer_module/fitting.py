@@ -54,11 +54,12 @@ def fit(
         log.info("continuing after %d epochs and %d steps", progress.epoch, progress.batch)
     else:
         initialize(model, settings, train, evaluation)
-    if not progress.finished:
+    if not progress.stopped and not progress.finished:
         if settings.transfer.twin_epochs and not progress.twin:
             progress.twin = twin_history(model.distribute_strategy, settings, train, evaluation)
         changing = what_changes_training(model, settings, progress.history, averages)
         run(state, settings, train, evaluation, changing, log_dir)
+    if not progress.finished:
         finish(state, config)
     return evidence(progress, config, train)
 

@@ -28,6 +28,7 @@ class ChampionSpec(component_spec.ComponentSpec):
     PARAMETERS = {
         "destination": component_spec.ExecutionParameter(type=str),
         "version": component_spec.ExecutionParameter(type=int, optional=True),
+        "required": component_spec.ExecutionParameter(type=bool),
     }
     INPUTS = {"model": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True)}
     OUTPUTS = {"champion": component_spec.ChannelParameter(type=standard_artifacts.Model)}
@@ -43,7 +44,7 @@ class Executor(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         destination = exec_properties["destination"]
-        version = champion_version(destination, input_dict.get("model"))
+        version = champion_version(destination, input_dict.get("model"), exec_properties["required"])
         champion = artifact_utils.get_single_instance(output_dict["champion"])
         champion.set_int_custom_property(VERSION_PROPERTY, version or 0)
         if version is not None:
@@ -52,16 +53,16 @@ class Executor(base_executor.BaseExecutor):
                 shutil.copytree(folder, path_utils.serving_model_path(champion.uri))
 
 
-def champion_version(destination: str, candidate: list[types.Artifact] | None) -> int | None:
+def champion_version(destination: str, candidate: list[types.Artifact] | None, required: bool) -> int | None:
     """The version that a candidate is to be judged against; without a candidate the one that is served.
 
     Raises:
-      LookupError: there is no candidate, and nothing is served.
+      LookupError: there is no candidate, a version is required, and nothing is served.
     """
     if candidate:
         return versions.champion(destination, fingerprint(model_folder(candidate)))
     served = versions.served_version(destination)
-    if served is None:
+    if served is None and required:
         raise LookupError(f"no model version is in {destination}; run its pipeline until a model is blessed")
     return served
 
@@ -76,20 +77,25 @@ class Driver(ObservingDriver):
 
     def observe(self, execution_info: data_types.ExecutionInfo) -> dict[str, str | int]:
         destination = execution_info.exec_properties["destination"]
-        return {"version": champion_version(destination, execution_info.input_dict.get("model")) or 0}
+        required = bool(execution_info.exec_properties["required"])
+        return {"version": champion_version(destination, execution_info.input_dict.get("model"), required) or 0}
 
 
 class Champion(base_component.BaseComponent):
-    """Output `champion`: the served model, which the candidate `model`, if there is one, is to be judged against."""
+    """Output `champion`: the served model, which the candidate `model`, if there is one, is to be judged against.
+
+    Without a candidate there has to be one, unless it is not `required`; then the output is empty.
+    """
 
     SPEC_CLASS = ChampionSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
     DRIVER_CLASS = Driver
 
-    def __init__(self, model: types.BaseChannel | None, destination: str):
+    def __init__(self, model: types.BaseChannel | None, destination: str, *, required: bool = True):
         super().__init__(
             spec=ChampionSpec(
                 destination=destination,
+                required=required,
                 champion=types.Channel(type=standard_artifacts.Model),
                 **({"model": model} if model else {}),
             )

@@ -16,7 +16,7 @@ AbsolutePath = Annotated[str, Field(pattern=r"^/[^:]*$")]
 """A path in the step's container."""
 StepName = Literal[
     "image_example_gen", "statistics_gen", "schema_gen", "example_validator", "data_gate", "transform", "tuner",
-    "trainer", "champion", "evaluator", "infra_validator", "pusher", "report", "notify",
+    "warm_start", "trainer", "champion", "evaluator", "infra_validator", "pusher", "report", "notify",
 ]  # fmt: skip
 SCALE = {"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12} | {
     f"{prefix}i": 1024**power for power, prefix in enumerate("KMGT", start=1)
@@ -150,6 +150,8 @@ class StepsConfig:
     """Decodes and resizes."""
     tuner: TrainingStep = Field(default_factory=TrainingStep)
     """Searches hyperparameters."""
+    warm_start: StepConfig = Field(default_factory=StepConfig)
+    """Copies the model being served for training to begin with, when trainer.warm_start says so."""
     trainer: TrainingStep = Field(default_factory=TrainingStep)
     """Trains."""
     champion: StepConfig = Field(default_factory=StepConfig)

@@ -59,7 +59,7 @@ def at(epoch: int, batch: int, act: Callable[[Any], Any]) -> Callable[[Any, int,
     return lambda model, *position: act(model) if position == (epoch, batch) else None
 
 
-def die(model: Any) -> None:
+def die(*_: Any) -> None:
     raise Interruption
 
 
@@ -132,6 +132,15 @@ def test_early_stopping_counts_across_an_interruption_and_ends_with_the_best_wei
     assert epochs < 30
     with pytest.raises(Interruption):
         train(split, tmp_path / "killed", interrupt=at(epochs - 1, 1, die), **settings)
+    assert same(train(split, tmp_path / "killed", **settings), whole)
+
+
+def test_killed_after_the_early_stop_it_still_ends_with_the_best_weights(split, tmp_path, monkeypatch):
+    settings = {"epochs": 30, "patience": 1, "min_improvement": 0.5, "learning_rate": 0.001}
+    whole = train(split, tmp_path / "whole", **settings)
+    with monkeypatch.context() as patch, pytest.raises(Interruption):
+        patch.setattr(fitting, "finish", die)
+        train(split, tmp_path / "killed", **settings)
     assert same(train(split, tmp_path / "killed", **settings), whole)
 
 

@@ -1,0 +1,166 @@
+"""How fast training is fed, against the same network on a batch that is already in memory, and against plain Keras.
+
+Usage: feeding.py
+
+First, 28 × 28 images and the handbook's ConvNet, in rounds one after the other: the network alone, every feeder, and
+what a plain Keras script has, `image_dataset_from_directory` on the same images as files. Then the three feeders
+alone, without a network, in processes that may take less memory than the images do. Writes feeding.md beside this
+file.
+"""
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+# Beside this file lie namesakes of packages.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from trainer_module import data, feeding
+from trainer_module.compilation import compiled_model
+from trainer_module.config import TrainerConfig
+from trainer_module.model_config import ModelConfig
+from trainer_module.settings import TrainingSettings
+from transform import features
+from transform.config import TransformConfig
+
+BATCH, STEPS, ROUNDS = 128, 40, 5
+IMAGES = 10_000
+LARGE, LARGE_SIDE, LIMIT_SHARE = 12_000, 128, 0.5
+"""Images of the second part, their side in pixels, and the memory they may take as a share of theirs."""
+
+
+def write(folder: Path, images: int, transform: TransformConfig, pictures: bool) -> None:
+    """Noise as transformed examples and, if asked, as PNGs in a folder per class."""
+    random = np.random.default_rng(1)
+    options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=1)
+    folder.mkdir()
+    with tf.io.TFRecordWriter(str(folder / "examples.gz"), options) as writer:
+        for number in range(images):
+            pixels = random.integers(0, 256, (transform.height, transform.width, transform.channels), np.uint8)
+            example = tf.train.Example()
+            example.features.feature[features.PIXELS].bytes_list.value.append(pixels.tobytes())
+            example.features.feature[features.CLASS_INDEX].int64_list.value.append(number % 10)
+            writer.write(example.SerializeToString())
+            if pictures:
+                path = folder / "files" / str(number % 10) / f"{number}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(tf.io.encode_png(pixels).numpy())
+
+
+def with_network(work: Path) -> list[str]:
+    """Images a second of each source, the median of interleaved rounds, and its share of the network alone."""
+    settings = TrainingSettings(
+        transform=TransformConfig(height=28, width=28, channels=1),
+        model=ModelConfig(filters=[32, 64]),
+        trainer=TrainerConfig(batch_size=BATCH, schedule="constant"),
+    )
+    write(work / "small", IMAGES, settings.transform, pictures=True)
+    split = data.open_split([str(work / "small" / "*.gz")], settings.transform, 10)
+    one = next(iter(feeding.feed(split, BATCH, feeder="memory", seed=1)))
+    sources = {"the network alone": tf.data.Dataset.from_tensors(one).repeat()}
+    for feeder in ("memory", "disk", "hybrid"):
+        plan = feeding.Plan(feeder=feeder, segments=4 if feeder == "hybrid" else 1)
+        sources[feeder] = feeding.feed(split, BATCH, seed=1, plan=plan)
+    files = tf.keras.utils.image_dataset_from_directory(
+        work / "small" / "files", label_mode="categorical", color_mode="grayscale", image_size=(28, 28),
+        batch_size=BATCH, seed=1, verbose=0,
+    )  # fmt: skip
+    sources["plain Keras, from files"] = files.repeat().prefetch(2)
+    model = compiled_model(settings, split)
+    rates: dict[str, list[float]] = {name: [] for name in sources}
+    for turn in range(ROUNDS + 1):
+        for name, source in sources.items():
+            iterator = iter(source)
+            model.fit(iterator, steps_per_epoch=3, verbose=0)
+            started = time.perf_counter()
+            model.fit(iterator, steps_per_epoch=STEPS, verbose=0)
+            if turn:  # the first round warms up
+                rates[name].append(STEPS * BATCH / (time.perf_counter() - started))
+    shares = {
+        name: statistics.median(rate / alone for rate, alone in zip(found, rates["the network alone"], strict=True))
+        for name, found in rates.items()
+    }
+    return [f"| {name} | {statistics.median(found):,.0f} | {shares[name]:.1%} |" for name, found in rates.items()]
+
+
+def large_transform() -> TransformConfig:
+    return TransformConfig(height=LARGE_SIDE, width=LARGE_SIDE, channels=3)
+
+
+def under_a_limit(pattern: str, feeder: str) -> None:
+    """Feeds two passes in this process, which may take half the images' size on top of what it has."""
+    import psutil
+
+    split = data.open_split([pattern], large_transform(), 10)
+    before = psutil.Process().memory_info().data
+    limit = before + int(LIMIT_SHARE * split.bytes_in_memory) + 2**27
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    try:
+        began = time.perf_counter()
+        plan = feeding.make_plan(split, TrainerConfig(feeder=feeder, segment_epochs=2))  # type: ignore[arg-type]
+        batches = feeding.feed(split, BATCH, seed=1, plan=plan)
+        next(iter(batches))
+        ready = time.perf_counter()
+        steps = 2 * split.size // BATCH
+        for _ in batches.take(steps):
+            pass
+        rate = steps * BATCH / (time.perf_counter() - ready)
+        result = [plan.feeder, plan.segments, f"{ready - began:.1f}", f"{rate:,.0f}"]
+    except (MemoryError, tf.errors.OpError) as error:
+        result = [feeder, 1, "–", f"{type(error).__name__}"]
+    print(json.dumps(result))
+
+
+def feeders_under_a_limit(work: Path) -> list[str]:
+    write(work / "large", LARGE, large_transform(), pictures=False)
+    rows = []
+    for feeder in ("memory", "disk", "hybrid", "auto"):
+        command = [sys.executable, __file__, str(work / "large" / "*.gz"), feeder]
+        printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        chosen, segments, ready, rate = json.loads(printed.splitlines()[-1])
+        rows.append(f"| {feeder}{f' → {chosen}' if chosen != feeder else ''} | {segments} | {ready} | {rate} |")
+    return rows
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        first = with_network(Path(name))
+        second = feeders_under_a_limit(Path(name))
+    megabytes = LARGE * LARGE_SIDE**2 * 3 / 1e6
+    lines = [
+        "# Feeding",
+        "",
+        f"{date.today()}, {os.cpu_count()} cores, {platform.freedesktop_os_release()['PRETTY_NAME']}, "
+        f"Python {platform.python_version()}; `benchmarks/feeding.py`.",
+        "",
+        f"Training the ConvNet on 28 × 28 images, batches of {BATCH}; medians of {ROUNDS} interleaved rounds.",
+        "",
+        "| fed by | images/s | of the network alone |",
+        "|---|---:|---:|",
+        *first,
+        "",
+        f"{LARGE:,} images of {LARGE_SIDE} × {LARGE_SIDE}, {megabytes:,.0f} MB, in a process that may take "
+        f"{LIMIT_SHARE:.0%} of that for them (`ulimit -d`); two passes without a network.",
+        "",
+        "| feeder | segments | first batch after (s) | images/s |",
+        "|---|---:|---:|---:|",
+        *second,
+        "",
+    ]
+    (Path(__file__).parent / "feeding.md").write_text("\n".join(lines))
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    under_a_limit(*sys.argv[1:]) if len(sys.argv) > 2 else main()
