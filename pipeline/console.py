@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pipeline.commands import augment, cluster, config, data, run, serving, sweep, versions
+from pipeline.commands import augment, cluster, config, data, manifests, run, serving, sweep, versions
 from pipeline.commands.terminal import ConfigurationToldError, ToldError
 
 OWN_PACKAGES = ("pipeline", "components", "trainer_module", "serving", "transform")
@@ -58,7 +58,7 @@ for command in (
     serving.serve,
     serving.predict,
     run.infer,
-    serving.serving_group,
+    manifests.serving_group,
     versions.versions,
     versions.rollback,
     versions.promote,
