@@ -23,6 +23,7 @@ def compiled_model(settings: TrainingSettings, train: data.Split) -> tf.keras.Mo
     if given and not imagenet:
         load_backbone(model, given, settings.transfer.sha256)
     steps = feeding.steps_per_epoch(train, config)
+    shorten_memory(model, steps * config.epochs)
     plan = phases(settings.transfer, model, config.epochs)
     if freezes_normalization(settings.transfer):
         set_trainable(model, plan[-1])
@@ -37,6 +38,17 @@ def compiled_model(settings: TrainingSettings, train: data.Split) -> tf.keras.Mo
     # All that is ever trained, so that the state of the optimizer has one form throughout.
     model.optimizer.build(model.trainable_variables)
     return model
+
+
+def shorten_memory(model: tf.keras.Model, steps: int) -> None:
+    """Has batch normalization forget the statistics of the first tenth of a training of so many steps.
+
+    The networks of tf.keras.applications remember up to a thousand steps, which is right for ImageNet; in a short
+    training, such as a trial of a search, they would be evaluated with the statistics of their random weights.
+    """
+    for layer in model._flatten_layers():
+        if isinstance(layer, tf.keras.layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, max(1 - 10 / steps, 0.5))
 
 
 def precision_policy() -> str:

@@ -173,4 +173,8 @@ def penalize_weights(model: tf.keras.Model, l2: float) -> None:
         for name in ("kernel", "depthwise_kernel", "pointwise_kernel"):
             kernel = getattr(layer, name, None)
             if isinstance(kernel, tf.Variable):
-                layer.add_loss(lambda kernel=kernel: l2 * tf.reduce_sum(tf.square(tf.cast(kernel, tf.float32))))
+                layer.add_loss(_penalty(kernel, l2))
+
+
+def _penalty(kernel: tf.Variable, l2: float) -> Callable[[], tf.Tensor]:
+    return lambda: l2 * tf.reduce_sum(tf.square(tf.cast(kernel, tf.float32)))

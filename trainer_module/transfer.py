@@ -183,8 +183,8 @@ def _arrays(file: h5py.File) -> dict[str, np.ndarray]:
 
 
 def _key(name: str) -> str:
-    """Layer and weight of a path, such as Conv1/kernel."""
-    return "/".join(name.split(":")[0].split("/")[-2:])
+    """Layer and weight of a path, such as Conv1/kernel; Keras 3 writes the kernel of a depthwise convolution so too."""
+    return "/".join(name.split(":")[0].split("/")[-2:]).replace("/depthwise_kernel", "/kernel")
 
 
 def _match(weights: Sequence[tf.Variable], arrays: dict[str, np.ndarray]) -> list[np.ndarray] | None:

@@ -87,7 +87,7 @@ def short_training(
         model.load_weights(start[0])
         first = start[1]
     own = settings.trainer
-    steps = config.steps_per_epoch or feeding.steps_per_epoch(train, own)
+    steps = feeding.steps_per_epoch(train, own)
     batches = feeding.feed(
         train,
         own.batch_size,
@@ -124,7 +124,7 @@ def cross_validation(
         watched = feeding.batches(
             once, _among(held_out, order.sequence(held.size, EVALUATION_BATCH)), fetch, train, None
         )
-        steps = config.steps_per_epoch or max(len(kept) // own.batch_size, 1)
+        steps = feeding.steps_per_epoch(part, own)
         model = _fresh_model(settings, config, train)
         results.append(_fit(model, batches, watched, (0, epochs, steps), f"{label}, fold {number}"))
     means = {name: float(np.mean([result[name] for result in results])) for name in results[0]}

@@ -198,7 +198,9 @@ def trial_settings(
     settings: TrainingSettings, config: TunerConfig, values: dict[str, Any], epochs: int
 ) -> TrainingSettings:
     """The training's settings with a trial's in their places; its rate is constant unless the schedule is searched."""
-    trial = {"trainer.epochs": epochs, "trainer.patience": 0, "trainer.seed": config.seed}
+    trial: dict[str, Any] = {"trainer.epochs": epochs, "trainer.patience": 0, "trainer.seed": config.seed}
+    if config.steps_per_epoch:
+        trial["trainer.steps_per_epoch"] = config.steps_per_epoch
     return settings.with_values({"trainer.schedule": "constant"} | trial | values)
 
 

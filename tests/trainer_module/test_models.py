@@ -201,6 +201,21 @@ def test_weights_of_images_follow_their_labels_into_training(split):
     assert weights.numpy() == pytest.approx([50 / 120, 50 / 15]) and same is labels
 
 
+def test_a_short_training_is_evaluated_with_its_own_statistics(split_of):
+    transform = TransformConfig(height=32, width=32)
+    settings = TrainingSettings(
+        transform=transform,
+        model=ModelConfig(architecture="MobileNet"),
+        trainer=TrainerConfig(epochs=25, batch_size=2),
+    )
+    momenta = {
+        layer.momentum
+        for layer in compiled_model(settings, split_of(transform)).get_layer("backbone").layers
+        if isinstance(layer, tf.keras.layers.BatchNormalization)
+    }
+    assert momenta == {0.9}, "100 steps"
+
+
 def test_mixed_precision_computes_small_and_answers_in_float32(split):
     settings = TrainingSettings(
         transform=split.transform, model=ModelConfig(filters=[4]), trainer=TrainerConfig(mixed_precision=True)

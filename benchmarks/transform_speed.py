@@ -1,12 +1,12 @@
 """Transform against stock TFX Transform with the same resize, on the same images, and against plain decode + resize.
 
-Usage: transform.py [SHARE]   (default 1.0: a share of the images of each case)
+Usage: transform_speed.py [SHARE]   (default 1.0: a share of the images of each case)
 
 28 px: Fashion-MNIST's PNGs (`make demo` fetches them). 300 px and 12 megapixels: crops of scikit-learn's two
 photographs, mirrored, enlarged and with a sensor's noise, as JPEGs of quality 90. Stock decodes with
 `tf.io.decode_image`, resizes with `tf.image.resize_with_pad` by area and writes float32, as TFX's tutorials do.
 The limit is `tf.data` with nothing but decoding and the resize, on one core. Each case runs in a process of its own,
-and its seconds are those of the executor, without imports. Writes transform.md beside this file.
+and its seconds are those of the executor, without imports. Writes transform_speed.md beside this file.
 """
 
 import io
@@ -35,7 +35,7 @@ def main() -> None:
     lines = [
         "# Transform, images per second",
         "",
-        f"{date.today()}, {machine()}. `benchmarks/transform.py` measured all of it in one go.",
+        f"{date.today()}, {machine()}. `benchmarks/transform_speed.py` measured all of it in one go.",
         "",
         "| | stock TFX | tfx-vision | ratio | decode + resize, one core | of this limit "
         "| bytes per image, H·W·C = 1: stock, tfx-vision | peak memory: stock, tfx-vision |",
@@ -57,7 +57,7 @@ def main() -> None:
                 f"| {stock['peak']:,.0f} MB, {ours['peak']:,.0f} MB |"
             )
             print(lines[-1], flush=True)
-    (HERE / "transform.md").write_text("\n".join(lines) + "\n")
+    (HERE / "transform_speed.md").write_text("\n".join(lines) + "\n")
 
 
 def write_records(folder: Path, case: str, count: int) -> None:
