@@ -28,7 +28,7 @@ class ChampionSpec(component_spec.ComponentSpec):
     PARAMETERS = {
         "destination": component_spec.ExecutionParameter(type=str),
         "version": component_spec.ExecutionParameter(type=int, optional=True),
-        "required": component_spec.ExecutionParameter(type=bool),
+        "required": component_spec.ExecutionParameter(type=int),  # KFP has no name for a bool from TFX
     }
     INPUTS = {"model": component_spec.ChannelParameter(type=standard_artifacts.Model, optional=True)}
     OUTPUTS = {"champion": component_spec.ChannelParameter(type=standard_artifacts.Model)}
@@ -44,7 +44,7 @@ class Executor(base_executor.BaseExecutor):
         exec_properties: dict[str, Any],
     ) -> None:
         destination = exec_properties["destination"]
-        version = champion_version(destination, input_dict.get("model"), exec_properties["required"])
+        version = champion_version(destination, input_dict.get("model"), bool(exec_properties["required"]))
         champion = artifact_utils.get_single_instance(output_dict["champion"])
         champion.set_int_custom_property(VERSION_PROPERTY, version or 0)
         if version is not None:
@@ -95,7 +95,7 @@ class Champion(base_component.BaseComponent):
         super().__init__(
             spec=ChampionSpec(
                 destination=destination,
-                required=required,
+                required=int(required),
                 champion=types.Channel(type=standard_artifacts.Model),
                 **({"model": model} if model else {}),
             )
