@@ -118,6 +118,25 @@ def schedule_delete(config: Path, overrides: tuple[str, ...]) -> None:
     click.echo(f"{settings.name} runs by schedule no more" if count else f"{settings.name} has no schedule")
 
 
+@schedule.command(name="new-span", short_help="Start a run if there is a new span of data.")
+@CONFIG
+@OVERRIDES
+def schedule_new_span(config: Path, overrides: tuple[str, ...]) -> None:
+    """Start a run if the newest span under data.path has had none.
+
+    It has to see the images; kfp/cluster/new-span.yaml calls it every ten minutes in the cluster.
+    """
+    from pipeline.config import load_config
+
+    settings = load_config(config, overrides)
+    from pipeline.kubeflow import schedule as kubeflow
+    from pipeline.kubeflow.client import told
+
+    with told():
+        run = kubeflow.run_new_span(kubeflow.connect(settings), settings)
+    click.echo(f"Started {run.display_name}" if run else "The newest span has had its run")
+
+
 def duration_seconds(text: str) -> int:
     """90m, 6h or 1d in seconds.
 

@@ -1,11 +1,11 @@
-"""Continuous training on Kubeflow: recurring runs."""
+"""Continuous training on Kubeflow: recurring runs, and a run for each new span of data."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import kfp
 
-from pipeline.config import PipelineConfig
+from pipeline.config import ConfigError, PipelineConfig
 from pipeline.kubeflow import client as kubeflow
 
 
@@ -69,6 +69,60 @@ def unschedule(client: kfp.Client, config: PipelineConfig) -> int:
     for one in found:
         client.delete_recurring_run(one.recurring_run_id)
     return len(found)
+
+
+def run_new_span(client: kfp.Client, config: PipelineConfig) -> Any | None:
+    """Starts a run on the newest span if there has been none; the cluster's runs are the only memory.
+
+    Returns:
+      The run, as the API gives it, or None.
+
+    Raises:
+      ConfigError: the data have no spans, or there is none yet.
+    """
+    path, span, number = newest_span(config.data.path)
+    name = name_of(config)
+    title = f"{name}-span-{span}" + (f"-version-{number}" if number is not None else "")
+    experiment = kubeflow.experiment_id(client, name)
+    runs = kubeflow.every(client.list_runs, "runs", experiment_id=experiment)
+    if any(run.display_name == title for run in runs):
+        return None
+    pipeline = kubeflow.pipeline_id(client, name)
+    version = kubeflow.newest_version(client, pipeline)
+    return client.run_pipeline(
+        experiment_id=experiment,
+        job_name=title,
+        # That very span, although a newer one may have come before the run reads it.
+        params=kubeflow.typed({"data_path": path}, version.pipeline_spec),
+        pipeline_id=pipeline,
+        version_id=version.pipeline_version_id,
+        service_account=config.kubeflow.service_account,
+    )
+
+
+def newest_span(path: str) -> tuple[str, int, int | None]:
+    """The newest span of a path with {SPAN} or {YYYY}, {MM} and {DD}, and perhaps {VERSION}, as TFX counts them.
+
+    Returns:
+      (its path, its number, which is days since 1970 where it is a date, and its newest version if there are any).
+
+    Raises:
+      ConfigError: the path has no such placeholder, or nothing matches it.
+    """
+    from tfx.components.example_gen.utils import calculate_splits_fingerprint_span_and_version
+    from tfx.proto import example_gen_pb2
+
+    if "{" not in path:
+        raise ConfigError(
+            "data.path: has no {SPAN} or date in it, so there is no new span; `schedule set` goes by time"
+        )
+    base = path[: path.rfind("/", 0, path.index("{")) + 1]
+    split = example_gen_pb2.Input.Split(name="all", pattern=path.removeprefix(base).rstrip("/"))
+    try:
+        _, span, version = calculate_splits_fingerprint_span_and_version(base, [split])
+    except ValueError as error:
+        raise ConfigError(f"data.path: {path}: {error}") from error
+    return base + split.pattern, span, version
 
 
 def name_of(config: PipelineConfig) -> str:

@@ -107,15 +107,15 @@ def test_make_takes_the_guide_s_commands(words):
     assert "build -f kfp/Dockerfile -t" in told.stdout
 
 
-def test_kubectl_gets_files_that_are_checked_and_secrets_that_are_mounted():
+def test_kubectl_gets_files_that_are_checked_and_objects_that_are_mounted():
     known = {named(one) for one in manifests("cluster")}
-    secrets = str(manifests("cluster"))
+    mounted = str(manifests("cluster"))
     for words in commands("kubectl"):
         if words[0] == "apply":
             for name in words[2::2]:
                 assert (PROJECT / name).exists(), name
         elif words[0] == "create":
-            assert f"'{words[3]}'" in secrets, words
+            assert f"'{words[words.index('-n') - 1]}'" in mounted, words
     assert {"StatefulSet store", "StatefulSet metadata-postgres-db"} <= known
 
 

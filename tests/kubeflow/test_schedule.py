@@ -57,3 +57,23 @@ def test_a_mistake_is_told_and_leaves_the_schedule_in_force(kubeflow, options, s
     output = run("set", *options, status=2 if "give" in sentence else 1)
     assert sentence in output
     assert list(cluster.recurring) == before
+
+
+def test_a_span_gets_one_run(kubeflow, tmp_path):
+    cluster, run = kubeflow
+
+    def arrive(span: int) -> None:
+        folder = tmp_path / f"span-{span}" / "cats"
+        folder.mkdir(parents=True)
+        (folder / "a.png").write_bytes(b"an image")
+
+    pattern = f"data.path={tmp_path}/span-{{SPAN}}"
+    arrive(1)
+    assert "Started digits-span-1\n" in run("new-span", "--set", pattern)
+    assert "has had its run" in run("new-span", "--set", pattern)
+    arrive(2)
+    assert "Started digits-span-2\n" in run("new-span", "--set", pattern)
+    assert [(one.display_name, one.runtime_config["parameters"]) for one in cluster.runs.values()] == [
+        (f"digits-span-{span}", {"data_path": f"{tmp_path}/span-{span}"}) for span in (1, 2)
+    ]
+    assert "no {SPAN} or date in it" in run("new-span", status=2)
