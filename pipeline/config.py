@@ -11,6 +11,7 @@ import pydantic
 import yaml
 from pydantic import Field, model_validator
 
+from components.data_gate.config import GateConfig
 from components.evaluator.config import EvaluatorConfig
 from components.image_example_gen.config import DataConfig
 from components.infra_validator.config import InfraValidatorConfig
@@ -63,6 +64,8 @@ class PipelineConfig:
     """Everything the pipeline writes is in ROOT/NAME."""
     data: DataConfig
     """The images and their splits."""
+    gate: GateConfig = Field(default_factory=GateConfig)
+    """What stops a run before it trains."""
     transform: TransformConfig = Field(default_factory=TransformConfig)
     """From encoded image to model input."""
     model: ModelConfig = Field(default_factory=ModelConfig)

@@ -1,10 +1,9 @@
 """`create_pipeline`: the graph, from folders of images to a pushed model and its report."""
 
 import json
+from pathlib import Path
 
-import tensorflow_data_validation as tfdv
-from tensorflow_metadata.proto.v0 import schema_pb2
-from tfx.components import ExampleValidator, SchemaGen, StatisticsGen, Trainer
+from tfx.components import ExampleValidator, Trainer
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -19,10 +18,11 @@ from components.image_example_gen.component import ImageExampleGen
 from components.infra_validator.component import InfraValidator
 from components.pusher.component import Pusher
 from components.report.component import Report
+from components.schema_gen.component import SchemaError, SchemaGen, parse_schema
+from components.statistics_gen.component import StatisticsGen
 from components.transform.component import Transform
 from components.tuner.component import Tuner
-from pipeline.config import PipelineConfig
-from transform import features
+from pipeline.config import ConfigError, PipelineConfig
 from transform.config import to_json
 
 TRAINING = ("model", "augmentation", "transfer", "trainer")
@@ -42,13 +42,15 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
     custom_config = {name: to_json(getattr(config, name)) for name in ("transform", *TRAINING, "tuner")}
 
     example_gen = ImageExampleGen(config.data)
-    statistics_gen = StatisticsGen(example_gen.outputs["examples"], stats_options=statistics_options())
-    # From the training split alone: a class that only another split has is an anomaly, not a part of the schema.
-    schema_gen = SchemaGen(
-        statistics_gen.outputs["statistics"], infer_feature_shape=True, exclude_splits=["eval", "test"]
-    )
+    statistics_gen = StatisticsGen(example_gen.outputs["facts"])
+    schema_gen = SchemaGen(statistics_gen.outputs["statistics"], accepted_schema(config))
     validator = ExampleValidator(statistics_gen.outputs["statistics"], schema_gen.outputs["schema"])
-    gate = DataGate(statistics_gen.outputs["statistics"], validator.outputs["anomalies"])
+    gate = DataGate(
+        config.gate,
+        statistics_gen.outputs["statistics"],
+        schema_gen.outputs["schema"],
+        validator.outputs["anomalies"],
+    )
     transform = Transform(
         example_gen.outputs["examples"],
         schema_gen.outputs["schema"],
@@ -175,8 +177,17 @@ def for_trials(custom_config: dict) -> dict:
     return custom_config | {"trainer": trainer}
 
 
-def statistics_options() -> tfdv.StatsOptions:
-    """Statistics of the header's facts and the labels; an image is counted, not analysed as text."""
-    image = schema_pb2.Feature(name=features.IMAGE, type=schema_pb2.BYTES, image_domain=schema_pb2.ImageDomain())
-    facts = [features.LABEL, features.HEIGHT, features.WIDTH, features.CHANNELS, features.FORMAT]
-    return tfdv.StatsOptions(schema=schema_pb2.Schema(feature=[image]), feature_allowlist=[features.IMAGE, *facts])
+def accepted_schema(config: PipelineConfig) -> str:
+    """The text of the schema that `gate.schema` names; "" when SchemaGen is to propose one.
+
+    Raises:
+      ConfigError: there is no such file, or it is no schema of images.
+    """
+    if not config.gate.schema:
+        return ""
+    try:
+        text = Path(config.gate.schema).read_text(encoding="utf-8")
+        parse_schema(text, config.gate.schema)
+    except (OSError, UnicodeDecodeError, SchemaError) as error:
+        raise ConfigError(f"gate.schema: {error}") from error
+    return text

@@ -11,8 +11,9 @@ from statistics import median_low
 import yaml
 from PIL import Image, ImageChops
 
-from components.image_example_gen.folders import EXTENSIONS, DataError, ImageFile, list_images
-from components.image_example_gen.records import CHANNELS, FORMATS
+from components.image_example_gen.folders import EXTENSIONS, list_images
+from components.image_example_gen.headers import CHANNELS, FORMATS
+from components.image_example_gen.sources import DataError, ImageFile
 from pipeline.config import build_config
 
 HEADERS = 2000
@@ -69,7 +70,7 @@ def survey(directory: Path) -> Survey:
     path, test_path = directory, None
     if (directory / "train").is_dir() and (directory / "test").is_dir():
         path, test_path = directory / "train", directory / "test"
-    images = list_images(str(path))
+    images = [image for image in list_images(str(path)) if not image.path.lower().endswith(OTHER_FORMATS)]
     test_images = list_images(str(test_path)) if test_path else []
     with warnings.catch_warnings(action="ignore"):  # Pillow's, on odd images
         sizes, formats, unreadable, colour = read_headers(sample(images, HEADERS))

@@ -10,7 +10,7 @@ from rich.markup import escape
 from tfx.types import artifact_utils
 
 from components.champion.component import served_version_of
-from components.data_gate.component import class_counts, load_statistics
+from components.data_gate.statistics import class_counts, load_statistics
 from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.infra_validator.component import SKIPPED, read_trial
 from components.infra_validator.trial import Trial

@@ -17,6 +17,33 @@ CHANNELS = "channels"
 """int64: 1 (grey or palette), 2 (grey + alpha), 3 (RGB) or 4 (RGB + alpha, CMYK)."""
 FORMAT = "format"
 """bytes: JPEG, PNG, GIF or BMP."""
+BIT_DEPTH = "bit_depth"
+"""int64: bits per sample in the file's header, 1 … 16; of an index where there is a palette."""
+ORIENTATION = "orientation"
+"""int64: EXIF orientation, 1 … 8; 1 (upright) where the file says nothing."""
+FILE_BYTES = "file_bytes"
+"""int64: size of the encoded file in bytes."""
+GROUP = "group"
+"""bytes: what must stay in one split together, such as a patient; only where groups are configured."""
+
+# Of a deterministic sample of the images, measured on at most 256 x 256 pixels.
+BRIGHTNESS = "brightness"
+"""float32: mean luma, 0 … 255."""
+CONTRAST = "contrast"
+"""float32: standard deviation of the luma, 0 … 127.5."""
+SHARPNESS = "sharpness"
+"""float32: standard deviation of the luma's Laplacian, ≥ 0 (Pech-Pacheco et al., 2000)."""
+MEAN_RED = "mean_red"
+"""float32: mean of the channel, 0 … 255."""
+MEAN_GREEN = "mean_green"
+"""float32: likewise."""
+MEAN_BLUE = "mean_blue"
+"""float32: likewise."""
+
+HEADER_FACTS = (HEIGHT, WIDTH, CHANNELS, BIT_DEPTH, ORIENTATION, FILE_BYTES, FORMAT)
+"""What every image's header says."""
+PIXEL_FACTS = (BRIGHTNESS, CONTRAST, SHARPNESS, MEAN_RED, MEAN_GREEN, MEAN_BLUE)
+"""What is measured on the sample."""
 
 # What Transform writes.
 PIXELS = "pixels"

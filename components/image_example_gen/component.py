@@ -10,8 +10,9 @@ from tfx.types import component_spec, standard_artifacts
 
 from components.driver import ObservingDriver
 from components.image_example_gen.config import DataConfig
-from components.image_example_gen.executor import Executor
-from components.image_example_gen.folders import fingerprint, list_images
+from components.image_example_gen.executor import Executor, newest, open_sources
+from components.image_example_gen.quarantine import Quarantine
+from components.image_example_gen.sources import fingerprint
 from transform.config import from_json, to_json
 
 
@@ -23,22 +24,28 @@ class ImageExampleGenSpec(component_spec.ComponentSpec):
         "fingerprint": component_spec.ExecutionParameter(type=str, optional=True),
     }
     INPUTS: dict[str, Any] = {}
-    OUTPUTS = {"examples": component_spec.ChannelParameter(type=standard_artifacts.Examples)}
+    OUTPUTS = {
+        "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "facts": component_spec.ChannelParameter(type=standard_artifacts.Examples),
+        "quarantine": component_spec.ChannelParameter(type=Quarantine),
+    }
 
 
 class Driver(ObservingDriver):
-    """Notices changed files."""
+    """Notices changed files and new spans."""
 
     def observe(self, execution_info: data_types.ExecutionInfo) -> dict[str, str | int]:
-        config = from_json(DataConfig, json.loads(execution_info.exec_properties["config"]))
-        images = list_images(config.path)
-        if config.test_path:
-            images += list_images(config.test_path)
-        return {"fingerprint": fingerprint(images)}
+        config, _ = newest(from_json(DataConfig, json.loads(execution_info.exec_properties["config"])))
+        files = [file for source in open_sources(config) for file in source.files]
+        return {"fingerprint": fingerprint(files)}
 
 
 class ImageExampleGen(base_beam_component.BaseBeamComponent):
-    """Ingests folders of images. Output `examples`: splits train, eval and test of raw tf.Examples."""
+    """Ingests images.
+
+    Outputs, in the splits train, eval and test: `examples`, raw tf.Examples; `facts`, what is known of each image
+    without its bytes, as Parquet. And `quarantine`: what was left out and why, copies and near copies.
+    """
 
     SPEC_CLASS = ImageExampleGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
@@ -47,6 +54,9 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
     def __init__(self, config: DataConfig):
         super().__init__(
             spec=ImageExampleGenSpec(
-                config=json.dumps(to_json(config)), examples=types.Channel(type=standard_artifacts.Examples)
+                config=json.dumps(to_json(config)),
+                examples=types.Channel(type=standard_artifacts.Examples),
+                facts=types.Channel(type=standard_artifacts.Examples),
+                quarantine=types.Channel(type=Quarantine),
             )
         )

@@ -1,32 +1,35 @@
-"""The Beam pipeline of ImageExampleGen."""
+"""The executor of ImageExampleGen: lists the sources, reads them with Beam, and looks at the whole."""
 
+import dataclasses
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
 from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
-from apache_beam.io.filesystems import FileSystems
 from tfx import types
+from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
+from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 
+from components.image_example_gen import duplicate_report, duplicates
+from components.image_example_gen import quarantine as left_out
 from components.image_example_gen.config import DataConfig
-from components.image_example_gen.folders import DataError, ImageFile, list_images
-from components.image_example_gen.records import describe, split_of
+from components.image_example_gen.ingest import IngestParts, Plan
+from components.image_example_gen.rearrange import final_splits, rearrange
+from components.image_example_gen.sources import DataError, Source, open_source
+from components.image_example_gen.spans import Resolved, resolve
+from components.image_example_gen.splits import buckets_for
 from transform import features
 from transform.config import from_json
 
 log = logging.getLogger("tfx_vision.ImageExampleGen")
 
-CHUNK = 256
-"""Files read in one Beam element: enough to make Beam's cost per element vanish."""
-
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Reads image files and writes a split of tf.Examples for each entry of the buckets."""
+    """Reads images and writes examples, facts and quarantine."""
 
     def Do(
         self,
@@ -34,78 +37,91 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        config = from_json(DataConfig, json.loads(exec_properties["config"]))
-        examples = artifact_utils.get_single_instance(output_dict["examples"])
-        examples.split_names = artifact_utils.encode_split_names(list(features.SPLITS))
-        sources: list[tuple[list[ImageFile], dict[str, int]]] = [(list_images(config.path), config.buckets)]
-        if config.test_path:
-            sources.append((list_images(config.test_path), {"test": 1}))
-        total = sum(len(images) for images, _ in sources)
-        log.info("reading %s images", f"{total:,}")
-        chunks = [
-            (images[start : start + CHUNK], buckets)
-            for images, buckets in sources
-            for start in range(0, len(images), CHUNK)
+        config, span = newest(from_json(DataConfig, json.loads(exec_properties["config"])))
+        outputs = {name: artifact_utils.get_single_instance(output_dict[name]) for name in output_dict}
+        for name in ("examples", "facts"):
+            outputs[name].split_names = artifact_utils.encode_split_names(list(features.SPLITS))
+            outputs[name].span, outputs[name].version = span.span, span.version or 0
+        examples_utils.set_payload_format(outputs["facts"], example_gen_pb2.PayloadFormat.FORMAT_PARQUET)
+        examples_utils.set_file_format(outputs["facts"], "FILE_FORMAT_PARQUET")
+        folders = {name: artifact.uri for name, artifact in outputs.items()}
+
+        sources = open_sources(config)
+        counts = [source.count() for source in sources]
+        buckets = [buckets_for(config.splits, counts[0]), {"test": 1}]
+        log.info("reading %s images", f"{sum(counts):,}")
+        work = [
+            (Plan(config, of_source, sum(counts), **folders), part)
+            for source, of_source in zip(sources, buckets, strict=False)
+            for part in source.parts(config.shards)
         ]
         with self._make_beam_pipeline() as pipeline:
-            records = (
-                pipeline
-                | "List" >> beam.Create(chunks, reshuffle=False)
-                | "Read" >> beam.ParDo(ReadImages(total)).with_outputs(*features.SPLITS)
-            )
-            for split in features.SPLITS:
-                folder = artifact_utils.get_split_uri([examples], split)
-                records[split] | f"Write[{split}]" >> beam.io.WriteToTFRecord(
-                    os.path.join(folder, "data_tfrecord"), file_name_suffix=".gz", num_shards=config.shards
-                )
-        refuse_empty_splits(pipeline.result, config)
+            _ = pipeline | "List" >> beam.Create(work, reshuffle=True) | "Ingest" >> beam.ParDo(IngestParts())
+        conclude(config, buckets[0], **folders)
 
 
-class ReadImages(beam.DoFn):
-    """(files, buckets) → serialized tf.Examples, each on the output named like its split."""
+def newest(config: DataConfig) -> tuple[DataConfig, Resolved]:
+    """The settings with the path of the newest span, and which that is; `test_path` stays with every span."""
+    span = resolve(config.path)
+    return dataclasses.replace(config, path=span.path), span
 
-    def __init__(self, total: int):
-        self._total = total
-        self._read = 0
 
-    def process(self, chunk: tuple[Iterable[ImageFile], dict[str, int]]) -> Iterator[beam.pvalue.TaggedOutput]:
-        files, buckets = chunk
-        for file in files:
-            with FileSystems.open(file.path) as stream:
-                encoded = stream.read()
-            try:
-                facts = describe(encoded, file.label, file.path)
-            except ValueError as error:
-                log.warning("left out: %s", error)
-                beam.metrics.Metrics.counter("images", "left_out").inc()
-                continue
-            split = split_of(facts[features.CONTENT_HASH].decode(), buckets)  # type: ignore[union-attr]
-            beam.metrics.Metrics.counter("images", split).inc()
-            yield beam.pvalue.TaggedOutput(split, serialize(facts))
-            self._read += 1
-        log.info(
-            "%s of %s images", f"{self._read:,}", f"{self._total:,}", extra={"progress": (self._read, self._total)}
+def open_sources(config: DataConfig) -> list[Source]:
+    """The images and, where there is one, the test split of their authors.
+
+    Raises:
+      DataError: there are no images; says what is missing.
+    """
+    return [open_source(path, config) for path in (config.path, config.test_path) if path]
+
+
+def conclude(config: DataConfig, buckets: dict[str, int], examples: str, facts: str, quarantine: str) -> None:
+    """What can only be said, or done, when all images were read.
+
+    Raises:
+      DataError: too many are unusable, a split or a class is empty, or labels contradict each other.
+    """
+    account = left_out.collect(quarantine)
+    if account.left_out:
+        log.warning("%s files left out: %s", f"{len(account.left_out):,}", left_out.told(account.reasons))
+    left_out.refuse_unusable(account, config.limits.quarantine, config.path)
+    table = duplicate_report.load(facts)
+    groups = duplicates.copies(table)
+    conflicts = [group for group in groups if duplicates.is_conflict(group)]
+    refuse_conflicts(config, conflicts)
+    # Before they are dropped.
+    pictures = duplicate_report.load_pictures(
+        [row for group in conflicts[: duplicate_report.LISTED] for row in group], examples
+    )
+    if final := final_splits(conflicts, config, buckets, facts):
+        rearrange(final, examples, facts, config.shards)
+        table = duplicate_report.load(facts)
+        groups = duplicates.copies(table)
+        if config.duplicates.conflicts == "drop":
+            groups += conflicts
+    pairs = duplicates.near_pairs(table, config.duplicates.distance) if config.duplicates.near else []
+    found = duplicate_report.report(groups, pairs, config.duplicates, examples, pictures)
+    left_out.write_json(os.path.join(quarantine, left_out.DUPLICATES), found)
+    refuse_empty_splits(config, Counter(table["split"].to_pylist()))
+
+
+def refuse_conflicts(config: DataConfig, conflicts: list[duplicates.Rows]) -> None:
+    """Stops, when that is the policy, on identical images with different labels."""
+    if conflicts and config.duplicates.conflicts == "refuse":
+        named = " and ".join(
+            f"{row[features.PATH].decode(errors='replace')} ({row[features.LABEL].decode()})"
+            for row in conflicts[0][:3]
+        )
+        raise DataError(
+            f"{config.path}: {len(conflicts):,} images are there under different labels, such as {named}; "
+            "correct them, or set data.duplicates.conflicts to keep or drop."
         )
 
 
-def serialize(facts: dict[str, bytes | int]) -> bytes:
-    """Features → a serialized tf.Example."""
-    example = tf.train.Example()
-    for name, value in facts.items():
-        if isinstance(value, bytes):
-            example.features.feature[name].bytes_list.value.append(value)
-        else:
-            example.features.feature[name].int64_list.value.append(value)
-    return example.SerializeToString()
-
-
-def refuse_empty_splits(result: Any, config: DataConfig) -> None:
+def refuse_empty_splits(config: DataConfig, counts: Counter[str]) -> None:
     """Stops when a split got no image at all, which happens to tiny datasets."""
-    counters = result.metrics().query(beam.metrics.MetricsFilter().with_namespace("images"))["counters"]
-    counts = {counter.key.metric.name: counter.committed for counter in counters}
-    if left_out := counts.get("left_out"):
-        log.warning("%s files left out, each with its reason in the log", f"{left_out:,}")
-    if empty := [split for split in features.SPLITS if not counts.get(split)]:
+    if empty := [split for split in features.SPLITS if not counts[split]]:
         raise DataError(
-            f"{config.path}: split {empty[0]} got no image; add images or give it more buckets in data.splits."
+            f"{config.path}: split {empty[0]} got no image; add images, give it more buckets in data.splits, "
+            "or use data.splits.mode: stratified."
         )

@@ -1,81 +1,132 @@
-"""Lists folders of images: one sub-folder per class."""
+"""Folders of images: one sub-folder per class."""
 
-import hashlib
-from collections.abc import Iterable
-from typing import NamedTuple
+import os
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from components.image_example_gen.config import DataConfig
+from components.image_example_gen.sources import (
+    DataError,
+    ImageFile,
+    Item,
+    Part,
+    Source,
+    class_of,
+    group_of,
+    is_clutter,
+    read_file,
+    refuse_single_class,
+)
+
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
 
 
-class DataError(ValueError):
-    """Images that a pipeline cannot be built on; the message says what to do."""
+def open_folders(path: str, config: DataConfig) -> Source:
+    """Class folders as a source."""
+    images = list_images(path, config)
+    return files_source(images)
 
 
-class ImageFile(NamedTuple):
-    """One image file that was found."""
+def files_source(images: Sequence[ImageFile]) -> Source:
+    """One file per image; they are mixed, so that every shard has images of every class."""
 
-    path: str
-    label: str
-    size: int
-    """Bytes."""
-    modified: float
-    """Seconds since 1970."""
+    def parts(shards: int) -> list[Part]:
+        mixed = list(images)
+        random.Random(0).shuffle(mixed)
+        return [Part(read_files, mixed[shard::shards], (shard,)) for shard in range(shards)]
+
+    return Source(images, lambda: len(images), parts)
 
 
-def list_images(folder: str) -> list[ImageFile]:
-    """Every image below `folder`, sorted by path; the class is the first folder below it.
+def read_files(files: Sequence[ImageFile], config: DataConfig) -> Iterator[Item]:
+    """Reads files one after the other."""
+    for file in files:
+        yield read_file(file, config.limits.file_bytes)
 
-    Hidden files and files that are no images by their name are passed over.
+
+def list_images(folder: str, config: DataConfig | None = None) -> list[ImageFile]:
+    """Every file in a class folder below `folder`, sorted by path; the class is the first folder below it.
+
+    Whether a file is an image is found out when it is read. Hidden files and sidecar files are passed over, symbolic
+    links are followed.
 
     Raises:
-      DataError: the folder does not exist, has no class folders with images, a single class, or an empty class.
+      DataError: the folder does not exist, has no class folders with files, a single class, or an empty class.
     """
+    config = config or DataConfig(path=folder)
     root = folder.rstrip("/") + "/"
-    try:
-        found = FileSystems.match([root + "**"])[0].metadata_list
-    except BeamIOError as error:
-        raise DataError(f"{folder} cannot be read: {error}") from error
+    found = list(walk(root))
     if not found:
         raise DataError(f"{folder} does not exist or is empty; it should hold one folder of images per class.")
-    images = [
-        ImageFile(entry.path, label, entry.size_in_bytes, entry.last_updated_in_seconds or 0.0)
-        for entry in found
-        if (label := _label(entry.path[len(root) :])) and entry.path.lower().endswith(EXTENSIONS)
-    ]
+    images = []
+    for path, size, modified, trouble in found:
+        relative = path[len(root) :]
+        label, split = class_of(relative, config)
+        if label and not is_clutter(relative):
+            images.append(ImageFile(path, label, size, modified, group_of(relative, config), split, trouble))
     classes = {image.label for image in images}
     if not images:
         raise DataError(
             f"{folder} has no images in class folders (such as {root}cat/1.png); readable are {', '.join(EXTENSIONS)}."
         )
-    if empty := sorted(class_folders(root) - classes):
+    if config.splits.mode != "predefined" and (empty := sorted(class_folders(root) - classes)):
         raise DataError(f"{folder}: class {empty[0]} has no images; add some or remove its folder.")
-    if len(classes) == 1:
-        raise DataError(f"{folder} has a single class, {classes.pop()}; a classifier needs two or more.")
+    refuse_single_class(classes, folder)
     return sorted(images)
+
+
+def walk(root: str) -> Iterator[tuple[str, int, float, str]]:
+    """(path, bytes, modified, trouble) of every file below `root`.
+
+    Raises:
+      DataError: it cannot be listed.
+    """
+    if FileSystems.get_filesystem(root).scheme() is None:
+        yield from walk_local(root.rstrip("/") or "/", ())
+        return
+    try:
+        for entry in FileSystems.match([root + "**"])[0].metadata_list:
+            if not entry.path.endswith("/"):
+                yield entry.path, entry.size_in_bytes, entry.last_updated_in_seconds or 0.0, ""
+    except BeamIOError as error:
+        raise DataError(f"{root} cannot be read: {error}") from error
+
+
+def walk_local(folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, int, float, str]]:
+    """Beam does not follow links to folders; `above` are the real folders on the way, so that no cycle is entered."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}.") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from walk_local(entry.path, (*above, real))
+            continue
+        try:
+            status = entry.stat()
+            regular = entry.is_file()
+        except OSError as error:
+            yield entry.path, 0, 0.0, f"unreadable: {error.strerror}"
+            continue
+        if regular:
+            yield entry.path, status.st_size, status.st_mtime, ""
+        elif entry.is_symlink():
+            yield entry.path, 0, 0.0, "unreadable: a symbolic link that leads nowhere"
 
 
 def class_folders(root: str) -> set[str]:
     """Names of the sub-folders; object stores have no empty folders, so only a local file system lists them."""
-    filesystem = FileSystems.get_filesystem(root)
-    if filesystem.scheme() is not None:
+    if FileSystems.get_filesystem(root).scheme() is not None:
         return set()
-    from pathlib import Path
-
-    return {entry.name for entry in Path(root).iterdir() if entry.is_dir() and not entry.name.startswith(".")}
-
-
-def fingerprint(images: Iterable[ImageFile]) -> str:
-    """Changes when a file is added, removed, renamed, resized or touched. 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for image in images:
-        digest.update(f"{image.path}\0{image.size}\0{image.modified}\n".encode())
-    return digest.hexdigest()
-
-
-def _label(relative: str) -> str:
-    """The class of a path relative to the root; "" for files outside of class folders and hidden ones."""
-    parts = relative.split("/")
-    return parts[0] if len(parts) > 1 and not any(part.startswith(".") for part in parts) else ""
+    return {entry.name for entry in Path(root).iterdir() if entry.is_dir() and not is_clutter(entry.name)}

@@ -17,7 +17,8 @@ from tfx.types import artifact, artifact_utils, component_spec, standard_artifac
 from tfx.utils import io_utils
 
 from components.champion.component import served_version_of
-from components.data_gate.component import class_counts, find_anomalies, load_anomalies, load_statistics
+from components.data_gate.component import find_anomalies
+from components.data_gate.statistics import class_counts, load_anomalies, load_statistics
 from components.evaluator.evaluation import read_evaluation
 from components.report import records
 from components.report.contents import Artifact, Contents, Outcome, Push, Sizes, SplitContents, natural

@@ -9,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from components.image_example_gen.folders import DataError, fingerprint, list_images
-from components.image_example_gen.records import describe, split_of
+from components.image_example_gen.config import LimitConfig
+from components.image_example_gen.facts import describe
+from components.image_example_gen.folders import list_images
+from components.image_example_gen.headers import Unusable
+from components.image_example_gen.sources import DataError, Item, fingerprint
+from components.image_example_gen.splits import split_of
 from transform import features
 
 hashes = st.binary().map(lambda data: hashlib.sha256(data).hexdigest())
@@ -38,8 +42,7 @@ def test_splits_have_their_share():
 def test_describe_reads_the_header(mode, format, channels):
     buffer = io.BytesIO()
     Image.new(mode, (30, 20)).save(buffer, format=format)
-    facts = describe(buffer.getvalue(), "größe", "a/b.png")
-    assert facts[features.IMAGE] == buffer.getvalue()
+    facts = describe(Item("a/b.png", "größe", buffer.getvalue()), LimitConfig())
     assert facts[features.LABEL].decode() == "größe"
     assert facts[features.CONTENT_HASH].decode() == hashlib.sha256(buffer.getvalue()).hexdigest()
     assert (facts[features.HEIGHT], facts[features.WIDTH], facts[features.CHANNELS]) == (20, 30, channels)
@@ -48,8 +51,8 @@ def test_describe_reads_the_header(mode, format, channels):
 
 @pytest.mark.parametrize("encoded", [b"", b"text", b"\x89PNG\r\n\x1a\n", b"BM"])
 def test_describe_refuses_what_is_no_image(encoded):
-    with pytest.raises(ValueError, match=r"^x\.png: "):
-        describe(encoded, "cat", "x.png")
+    with pytest.raises(Unusable, match=r"empty file|not an image|damaged header"):
+        describe(Item("x.png", "cat", encoded), LimitConfig())
 
 
 @pytest.fixture
@@ -59,7 +62,8 @@ def pets(tmp_path):
         "cat/deep/2.JPG",
         "dog/a b.png",
         "dog/.hidden.png",
-        "dog/notes.txt",
+        "dog/Thumbs.db",
+        "__MACOSX/cat/1.png",
         ".git/x.png",
         "top.png",
     ):

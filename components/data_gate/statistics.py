@@ -1,0 +1,51 @@
+"""Reading the statistics and anomalies that TFX's artifacts hold."""
+
+from typing import TypeAlias
+
+import tensorflow_data_validation as tfdv
+from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from tfx import types
+from tfx.types import artifact_utils
+from tfx.utils import io_utils
+
+from transform import features
+
+Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
+
+
+def feature_statistics(statistics: Statistics, name: str) -> statistics_pb2.FeatureNameStatistics | None:
+    """One feature's statistics, None when there are none."""
+    for feature in statistics.datasets[0].features:
+        if list(feature.path.step) == [name]:
+            return feature
+    return None
+
+
+def class_counts(statistics: Statistics) -> dict[str, int]:
+    """Images by class in one split's statistics."""
+    label = feature_statistics(statistics, features.LABEL)
+    if label is None:
+        return {}
+    return {bucket.label: int(bucket.sample_count) for bucket in label.string_stats.rank_histogram.buckets}
+
+
+def load_statistics(artifact: types.Artifact) -> dict[str, Statistics]:
+    """StatisticsGen's output by split."""
+    return {
+        split: tfdv.load_stats_binary(one_file(artifact, split))
+        for split in artifact_utils.decode_split_names(artifact.split_names)
+    }
+
+
+def load_anomalies(artifact: types.Artifact) -> dict[str, anomalies_pb2.Anomalies]:
+    """ExampleValidator's output by split."""
+    loaded = {}
+    for split in artifact_utils.decode_split_names(artifact.split_names):
+        loaded[split] = anomalies_pb2.Anomalies()
+        loaded[split].ParseFromString(io_utils.read_bytes_file(one_file(artifact, split)))
+    return loaded
+
+
+def one_file(artifact: types.Artifact, split: str) -> str:
+    """The only file of a split."""
+    return io_utils.get_only_uri_in_dir(artifact_utils.get_split_uri([artifact], split))

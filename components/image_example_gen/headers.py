@@ -1,0 +1,203 @@
+"""What a file's header says, and whether the file is one that the serving graph can decode.
+
+Nothing is decoded unless the structure of the file leaves a doubt, and then only below the limits: a decompression
+bomb costs no memory.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+from typing import NamedTuple
+
+from PIL import Image, UnidentifiedImageError
+
+from components.image_example_gen.config import LimitConfig
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP")
+"""What the transform's graph decodes."""
+CHANNELS = {
+    "1": 1, "L": 1, "P": 1, "I": 1, "I;16": 1, "I;16B": 1, "F": 1, "LA": 2, "PA": 2, "RGB": 3, "YCbCr": 3,
+}  # fmt: skip
+"""Channels by Pillow's mode; 4 for every other."""
+SIGNATURES = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF87a": "GIF", b"GIF89a": "GIF", b"BM": "BMP"}
+ORIENTATION_TAG = 0x0112
+
+
+class Unusable(ValueError):
+    """A file that cannot be trained on; the message is one of the reasons of `quarantine`, and a colon with more."""
+
+
+class Header(NamedTuple):
+    """The facts of a header."""
+
+    format: str
+    """One of FORMATS."""
+    height: int
+    """Pixels."""
+    width: int
+    """Pixels."""
+    channels: int
+    """1 (grey or palette), 2 (grey + alpha), 3 (RGB) or 4 (RGB + alpha, CMYK)."""
+    bit_depth: int
+    """Bits per sample, 1 … 16."""
+    orientation: int
+    """EXIF's, 1 … 8."""
+    frames: int
+    """1 unless it is an animated GIF."""
+
+
+def read_header(encoded: bytes, limits: LimitConfig) -> Header:
+    """The header of an encoded image that is within the limits and whole.
+
+    Raises:
+      Unusable: says why.
+    """
+    if not encoded:
+        raise Unusable("empty file")
+    if len(encoded) > limits.file_bytes:
+        raise Unusable(f"too many bytes: more than data.limits.file_bytes, {limits.file_bytes:,}")
+    header = parse(encoded)
+    pixels = header.height * header.width * header.frames
+    if not pixels:
+        raise Unusable(f"zero-sized: {header.width} x {header.height} pixels")
+    if pixels > limits.pixels:
+        frames = f", {header.frames} frames" if header.frames > 1 else ""
+        raise Unusable(
+            f"too many pixels: {header.width} x {header.height}{frames}, and data.limits.pixels is {limits.pixels:,}"
+        )
+    if not is_whole(encoded, header.format):
+        decode(encoded)
+    return header
+
+
+def parse(encoded: bytes) -> Header:
+    """Reads the header, whatever it says.
+
+    Raises:
+      Unusable: it is none of an image the graph decodes.
+    """
+    kind = signature(encoded)
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+            kind, (width, height), mode = image.format or "", image.size, image.mode
+            orientation = orientation_of(image)
+    except UnidentifiedImageError:
+        raise Unusable(f"damaged header: of a {kind}" if kind else other_format(encoded)) from None
+    except Image.DecompressionBombError as error:
+        raise Unusable(f"too many pixels: {error}") from None
+    except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them
+        raise Unusable(f"damaged header: {error}") from error
+    kind = "JPEG" if kind == "MPO" else kind  # a JPEG with further pictures behind the first
+    frames = gif_frames(encoded) if kind == "GIF" else 1
+    return Header(kind, height, width, CHANNELS.get(mode, 4), bit_depth(encoded, kind), orientation, frames)
+
+
+def signature(encoded: bytes) -> str:
+    """The format by the first bytes; "" when it is none of FORMATS."""
+    return next((kind for magic, kind in SIGNATURES.items() if encoded.startswith(magic)), "")
+
+
+def other_format(encoded: bytes) -> str:
+    """What a file is that is none of FORMATS."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded)) as image:
+            return f"unsupported format: {image.format}; readable are {', '.join(FORMATS)}"
+    except Image.DecompressionBombError:
+        return f"unsupported format; readable are {', '.join(FORMATS)}"
+    except Exception:  # as above
+        return "not an image"
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's orientation; 1 where there is none or it is nonsense."""
+    if "exif" not in image.info:
+        return 1
+    try:
+        value = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # damaged metadata do not make the image unusable
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def bit_depth(encoded: bytes, kind: str) -> int:
+    """Bits per sample (per index, with a palette)."""
+    if kind == "PNG":
+        return encoded[24]
+    if kind == "GIF":
+        return (encoded[10] & 7) + 1
+    if kind == "BMP":
+        bits = struct.unpack_from("<H", encoded, 28)[0] if encoded[14:18] != b"\x0c\0\0\0" else encoded[24]
+        return min(bits, 8)
+    return 8  # what TensorFlow decodes of JPEG
+
+
+def gif_frames(encoded: bytes) -> int:
+    """Frames of a GIF, counted without unpacking them; decoders may unpack all although they return the first."""
+    position = 13 + table_size(encoded[10])
+    frames = 0
+    while position < len(encoded):
+        block = encoded[position]
+        if block == 0x2C and position + 10 < len(encoded):
+            frames += 1
+            position = skip_blocks(encoded, position + 11 + table_size(encoded[position + 9]))
+        elif block == 0x21:
+            position = skip_blocks(encoded, position + 2)
+        else:
+            break
+    return max(frames, 1)
+
+
+def table_size(flags: int) -> int:
+    """Bytes of the colour table that the flags of a GIF announce."""
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def skip_blocks(encoded: bytes, position: int) -> int:
+    """The position after a chain of sub-blocks."""
+    while position < len(encoded) and encoded[position]:
+        position += 1 + encoded[position]
+    return position + 1
+
+
+def is_whole(encoded: bytes, kind: str) -> bool:
+    """Whether the structure alone shows that the file is complete and undamaged; False is a doubt, not a verdict."""
+    if kind == "PNG":
+        return is_whole_png(encoded)
+    return kind == "JPEG" and encoded.endswith(b"\xff\xd9")
+
+
+def is_whole_png(encoded: bytes) -> bool:
+    """Whether every chunk of a PNG has its checksum and the last one is there."""
+    position, view, data = 8, memoryview(encoded), 0
+    while position + 12 <= len(encoded):
+        length = int.from_bytes(view[position : position + 4])
+        end = position + 8 + length
+        if end + 4 > len(encoded) or zlib.crc32(view[position + 4 : end]) != int.from_bytes(view[end : end + 4]):
+            return False
+        kind = bytes(view[position + 4 : position + 8])
+        data += length if kind == b"IDAT" else 0
+        if kind == b"IEND":
+            return data > 0
+        position = end + 4
+    return False
+
+
+def decode(encoded: bytes) -> None:
+    """Decodes as the serving graph does.
+
+    Raises:
+      Unusable: it cannot.
+    """
+    import tensorflow as tf
+
+    try:
+        with tf.device("cpu"):
+            tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    except tf.errors.OpError as error:
+        raise Unusable(f"damaged or truncated: {plain(error.message)}") from None
+
+
+def plain(message: str) -> str:
+    """TensorFlow's message without the names of its operations."""
+    return message.split(" [Op:")[0].removeprefix("{{function_node __wrapped__DecodeImage_device_/").split("}} ")[-1]

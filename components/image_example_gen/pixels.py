@@ -1,0 +1,79 @@
+"""What is measured on pixels: statistics for the drift gates and a perceptual hash for near duplicates."""
+
+import io
+import warnings
+
+import imagehash
+import numpy as np
+from PIL import Image
+
+from transform import features
+
+SIDE = 256
+"""Longer side of what is measured; a larger image is shrunk first."""
+
+
+def measure(encoded: bytes, *, statistics: bool, perceptual: bool) -> dict[str, float | bytes]:
+    """Measures one image.
+
+    Args:
+      encoded: the file; within the limits.
+      statistics: whether to return `features.PIXEL_FACTS`.
+      perceptual: whether to return "perceptual_hash", 256 bits.
+
+    Returns:
+      The values by name; {} when Pillow cannot decode what TensorFlow can.
+    """
+    if not (statistics or perceptual):
+        return {}
+    try:
+        image = small(encoded)
+    except Exception:  # Pillow's plugins raise whatever a damaged file makes them
+        return {}
+    found: dict[str, float | bytes] = {}
+    luma = image.convert("L")
+    if statistics:
+        found |= pixel_facts(np.asarray(image), np.asarray(luma, np.float32))
+    if perceptual:
+        found["perceptual_hash"] = np.packbits(imagehash.dhash(luma, hash_size=16).hash).tobytes()
+    return found
+
+
+def small(encoded: bytes) -> Image.Image:
+    """The image as grey or RGB, at most SIDE x SIDE; a JPEG is decoded at a scale near that."""
+    with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded)) as opened:
+        opened.draft("RGB" if opened.mode == "RGB" else "L", (SIDE, SIDE))
+        opened.load()
+        image = eight_bit(opened) if opened.mode.startswith(("I", "F")) else opened
+        image = image.convert("L" if image.mode in ("1", "L") else "RGB")
+    if max(image.size) > SIDE:
+        image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    return image
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """The upper 8 bits of 16-bit grey."""
+    values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+    return Image.fromarray((values >> 8).astype(np.uint8))
+
+
+def pixel_facts(pixels: np.ndarray, luma: np.ndarray) -> dict[str, float | bytes]:
+    """`features.PIXEL_FACTS` of uint8 [h, w] or [h, w, 3] and its luma, float32 [h, w]."""
+    channels = [float(luma.mean())] * 3 if pixels.ndim == 2 else [float(v) for v in pixels.mean(axis=(0, 1))]
+    return {
+        features.BRIGHTNESS: float(luma.mean()),
+        features.CONTRAST: float(luma.std()),
+        features.SHARPNESS: sharpness(luma),
+        features.MEAN_RED: channels[0],
+        features.MEAN_GREEN: channels[1],
+        features.MEAN_BLUE: channels[2],
+    }
+
+
+def sharpness(luma: np.ndarray) -> float:
+    """Standard deviation of the Laplacian of float32 [h, w]; 0 where a side is below 3."""
+    if min(luma.shape) < 3:
+        return 0.0
+    middle = luma[1:-1, 1:-1]
+    laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * middle
+    return float(laplacian.std())
