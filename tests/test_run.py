@@ -28,7 +28,7 @@ def raw_examples(run, split: str) -> list[dict]:
     parsed = []
     for record in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
         feature = tf.train.Example.FromString(record).features.feature
-        parsed.append({name: (value.bytes_list.value or value.int64_list.value)[0] for name, value in feature.items()})
+        parsed.append({name: getattr(value, value.WhichOneof("kind")).value[0] for name, value in feature.items()})
     return parsed
 
 
@@ -207,7 +207,10 @@ def test_unusable_folder_is_one_sentence(images, sentence, configure, execute, t
     for name in images:
         path = tmp_path / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (8, 8)).save(path, format="PNG")
+        if path.suffix == ".txt":
+            path.write_text("not an image")
+        else:
+            Image.new("L", (8, 8)).save(path)
     config = configure(name="unusable", data={"path": str(tmp_path / "images")})
     stopped = execute(config)
     assert stopped.status == 1

@@ -1,49 +1,18 @@
-"""The component, its checks, and the driver that finds the last span that passed."""
+"""The component, and the driver that finds the last span that passed."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
-from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx import types
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.components.base import base_component, executor_spec
 from tfx.orchestration.portable import data_types
 from tfx.types import artifact_utils, component_spec, standard_artifacts
-from tfx.utils import io_utils
 
 from components.data_gate.config import GateConfig
-from components.data_gate.drift import compare, compare_splits
-from components.data_gate.statistics import Statistics, class_counts, load_anomalies, load_statistics
+from components.data_gate.executor import Executor
 from components.driver import ObservingDriver
-from transform.config import from_json, to_json
-
-
-class DataGateError(ValueError):
-    """The data has anomalies; the message lists them, a sentence each."""
-
-
-def find_anomalies(anomalies: Mapping[str, anomalies_pb2.Anomalies]) -> list[str]:
-    """A sentence for each anomaly that ExampleValidator found, by split."""
-    return [
-        f"split {split}, feature {name}: {info.description}"
-        for split, found in anomalies.items()
-        for name, info in sorted(found.anomaly_info.items())
-    ] + [
-        f"split {split}: {found.dataset_anomaly_info.description}"
-        for split, found in anomalies.items()
-        if found.HasField("dataset_anomaly_info")
-    ]
-
-
-def find_missing_classes(statistics: Mapping[str, Statistics]) -> list[str]:
-    """A sentence for each class of the training split that another split lacks."""
-    classes = {split: class_counts(proto) for split, proto in statistics.items()}
-    return [
-        f"split {split} has no image of class {name}; add images of it, or give {split} more buckets in data.splits"
-        for split, counts in classes.items()
-        for name in sorted(set(classes["train"]) - set(counts))
-    ]
+from transform.config import to_json
 
 
 class DataGateSpec(component_spec.ComponentSpec):
@@ -60,34 +29,6 @@ class DataGateSpec(component_spec.ComponentSpec):
         "anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
     }
     OUTPUTS: dict[str, Any] = {}
-
-
-class Executor(base_executor.BaseExecutor):
-    """Raises DataGateError when there is anything to say."""
-
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
-        config = from_json(GateConfig, json.loads(exec_properties["config"]))
-        artifact = artifact_utils.get_single_instance(input_dict["statistics"])
-        statistics = load_statistics(artifact)
-        anomalies = load_anomalies(artifact_utils.get_single_instance(input_dict["anomalies"]))
-        found = find_anomalies(anomalies) + find_missing_classes(statistics)
-        found += compare_splits(statistics, config.label_skew, config.skew)
-        if uri := exec_properties.get("previous_statistics"):
-            schema = io_utils.SchemaReader().read(
-                io_utils.get_only_uri_in_dir(artifact_utils.get_single_uri(input_dict["schema"]))
-            )
-            previous = standard_artifacts.ExampleStatistics()
-            previous.uri, previous.split_names = uri, artifact.split_names
-            names = f"span {artifact.span}", f"span {exec_properties['previous_span']}"
-            earlier = load_statistics(previous)["train"]
-            found += compare(statistics["train"], earlier, names, config.label_drift, config.drift, schema)
-        if found:
-            raise DataGateError("; ".join(found))
 
 
 class Driver(ObservingDriver):

@@ -6,14 +6,19 @@ from typing import Any
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.orchestration.portable import data_types
-from tfx.types import component_spec, standard_artifacts
+from tfx.types import artifact, component_spec, standard_artifacts
 
 from components.driver import ObservingDriver
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.executor import Executor, newest, open_sources
-from components.image_example_gen.quarantine import Quarantine
 from components.image_example_gen.sources import fingerprint
 from transform.config import from_json, to_json
+
+
+class Quarantine(artifact.Artifact):
+    """A folder with `quarantine.json` and `duplicates.json`."""
+
+    TYPE_NAME = "Quarantine"
 
 
 class ImageExampleGenSpec(component_spec.ComponentSpec):

@@ -26,7 +26,7 @@ PICTURE_SIDE = 96
 def load(folder: str) -> pa.Table:
     """What is needed of the facts of all splits."""
     tables = [shards.read_facts(folder, split, COLUMNS) for split in features.SPLITS]
-    return pa.concat_tables([table for table in tables if len(table)]).unify_dictionaries()
+    return pa.concat_tables([table for table in tables if table.num_columns])
 
 
 def report(

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from components.image_example_gen.pixels import PERCEPTUAL_HASH
 from transform import features
 
-COLUMNS = (features.CONTENT_HASH, features.LABEL, features.PATH, "perceptual_hash")
+COLUMNS = (features.CONTENT_HASH, features.LABEL, features.PATH, PERCEPTUAL_HASH)
 BLOCK = 512
 """Perceptual hashes compared with all others at a time."""
 
@@ -35,10 +36,10 @@ def near_pairs(table: pa.Table, distance: int) -> list[Pair]:
 
     The hash is the 256-bit difference hash of the library imagehash (Krawetz, 2013).
     """
-    hashed = table.filter(pa.compute.is_valid(table["perceptual_hash"]))
+    hashed = table.filter(pa.compute.is_valid(table[PERCEPTUAL_HASH]))
     if len(hashed) < 2:
         return []
-    bits = np.frombuffer(b"".join(hashed["perceptual_hash"].to_pylist()), np.uint64).reshape(len(hashed), 4)
+    bits = np.frombuffer(b"".join(hashed[PERCEPTUAL_HASH].to_pylist()), np.uint64).reshape(len(hashed), 4)
     # An image without edges, or with very few, is near to every other of its kind and says nothing.
     telling = np.flatnonzero(np.bitwise_count(bits).sum(axis=1) > 2 * distance)
     bits = bits[telling]

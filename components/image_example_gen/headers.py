@@ -5,6 +5,7 @@ bomb costs no memory.
 """
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -84,10 +85,13 @@ def parse(encoded: bytes) -> Header:
             orientation = orientation_of(image)
     except UnidentifiedImageError:
         raise Unusable(f"damaged header: of a {kind}" if kind else other_format(encoded)) from None
-    except Image.DecompressionBombError as error:
-        raise Unusable(f"too many pixels: {error}") from None
+    except Image.DecompressionBombError as error:  # above twice its own limit, the highest that data.limits allows
+        found = re.search(r"\((\d+) pixels\)", str(error))
+        raise Unusable(f"too many pixels: {int(found.group(1)):,}" if found else "too many pixels") from None
     except Exception as error:  # Pillow's plugins raise whatever a damaged file makes them
         raise Unusable(f"damaged header: {error}") from error
+    if kind == "BMP" and not is_plain_bmp(encoded):
+        raise Unusable("unsupported format: a BMP other than uncompressed 8, 24 or 32 bits")
     kind = "JPEG" if kind == "MPO" else kind  # a JPEG with further pictures behind the first
     frames = gif_frames(encoded) if kind == "GIF" else 1
     return Header(kind, height, width, CHANNELS.get(mode, 4), bit_depth(encoded, kind), orientation, frames)
@@ -127,9 +131,16 @@ def bit_depth(encoded: bytes, kind: str) -> int:
     if kind == "GIF":
         return (encoded[10] & 7) + 1
     if kind == "BMP":
-        bits = struct.unpack_from("<H", encoded, 28)[0] if encoded[14:18] != b"\x0c\0\0\0" else encoded[24]
-        return min(bits, 8)
+        return 8
     return 8  # what TensorFlow decodes of JPEG
+
+
+def is_plain_bmp(encoded: bytes) -> bool:
+    """Whether TensorFlow decodes this kind of BMP: no compression and whole bytes, or 32 bits with masks."""
+    if len(encoded) < 34:
+        return False
+    size, bits, compression = (*struct.unpack_from("<I", encoded, 14), *struct.unpack_from("<HI", encoded, 28))
+    return size >= 40 and ((compression == 0 and bits in (8, 24, 32)) or (compression == 3 and bits == 32))
 
 
 def gif_frames(encoded: bytes) -> int:

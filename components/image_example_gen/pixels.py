@@ -9,6 +9,7 @@ from PIL import Image
 
 from transform import features
 
+PERCEPTUAL_HASH = "perceptual_hash"
 SIDE = 256
 """Longer side of what is measured; a larger image is shrunk first."""
 
@@ -19,7 +20,7 @@ def measure(encoded: bytes, *, statistics: bool, perceptual: bool) -> dict[str, 
     Args:
       encoded: the file; within the limits.
       statistics: whether to return `features.PIXEL_FACTS`.
-      perceptual: whether to return "perceptual_hash", 256 bits.
+      perceptual: whether to return PERCEPTUAL_HASH, 256 bits.
 
     Returns:
       The values by name; {} when Pillow cannot decode what TensorFlow can.
@@ -35,7 +36,7 @@ def measure(encoded: bytes, *, statistics: bool, perceptual: bool) -> dict[str, 
     if statistics:
         found |= pixel_facts(np.asarray(image), np.asarray(luma, np.float32))
     if perceptual:
-        found["perceptual_hash"] = np.packbits(imagehash.dhash(luma, hash_size=16).hash).tobytes()
+        found[PERCEPTUAL_HASH] = np.packbits(imagehash.dhash(luma, hash_size=16).hash).tobytes()
     return found
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import tensorflow as tf
-from tfx.types import artifact
 
 from components.image_example_gen.sources import DataError
 
@@ -15,12 +14,6 @@ FILE = "quarantine.json"
 """{"images": all, "reasons": {reason: count}, "left_out": [{"path", "label", "reason"}]}"""
 DUPLICATES = "duplicates.json"
 """As `duplicate_report.report` returns it."""
-
-
-class Quarantine(artifact.Artifact):
-    """A folder with `quarantine.json` and `duplicates.json`."""
-
-    TYPE_NAME = "Quarantine"
 
 
 @dataclass

@@ -9,6 +9,7 @@ import tensorflow as tf
 from components.image_example_gen import shards
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.duplicates import Rows, near_pairs, together
+from components.image_example_gen.pixels import PERCEPTUAL_HASH
 from components.image_example_gen.splits import hash_of, split_of, stratify
 from transform import features
 
@@ -27,7 +28,7 @@ def final_splits(conflicts: list[Rows], config: DataConfig, buckets: Mapping[str
     """
     final: dict[str, str] = {}
     movable = ("train", "eval") if config.test_path else features.SPLITS
-    needed = (features.CONTENT_HASH, features.LABEL, features.GROUP, features.PATH, "perceptual_hash")
+    needed = (features.CONTENT_HASH, features.LABEL, features.GROUP, features.PATH, PERCEPTUAL_HASH)
     if config.splits.mode == "stratified" or config.duplicates.together:
         tables = [shards.read_facts(facts, split, needed) for split in movable]
         rows = [table for table in tables if len(table)]
@@ -39,7 +40,7 @@ def final_splits(conflicts: list[Rows], config: DataConfig, buckets: Mapping[str
             for row in table.select([features.CONTENT_HASH, features.GROUP]).to_pylist()
         }
         if config.duplicates.together:
-            pairs = near_pairs(pa.concat_tables(rows).unify_dictionaries(), config.duplicates.distance)
+            pairs = near_pairs(pa.concat_tables(rows), config.duplicates.distance)
             keys |= {key: keys[lowest] for key, lowest in together(pairs).items()}
         if config.splits.mode == "stratified":
             labelled = [

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from components.image_example_gen.facts import Facts
+from components.image_example_gen.pixels import PERCEPTUAL_HASH
 from transform import features
 
 
@@ -12,6 +13,8 @@ def serialize(facts: Facts, encoded: bytes) -> bytes:
     feature = example.features.feature
     feature[features.IMAGE].bytes_list.value.append(encoded)
     for name, value in facts.items():
+        if name == PERCEPTUAL_HASH:  # of use only while duplicates are looked for
+            continue
         if isinstance(value, bytes):
             feature[name].bytes_list.value.append(value)
         elif isinstance(value, float):

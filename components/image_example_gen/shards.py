@@ -15,13 +15,14 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from components.image_example_gen.facts import Facts
+from components.image_example_gen.pixels import PERCEPTUAL_HASH
 from transform import features
 
 ROWS = 20_000
 """Rows of facts held in memory per file before they are written."""
 BATCH = 128
 """Records read at a time."""
-BYTES = (features.LABEL, features.CONTENT_HASH, features.PATH, features.FORMAT, features.GROUP, "perceptual_hash")
+BYTES = (features.LABEL, features.CONTENT_HASH, features.PATH, features.FORMAT, features.GROUP, PERCEPTUAL_HASH)
 INTEGERS = tuple(name for name in features.HEADER_FACTS if name != features.FORMAT)
 # TFXIO reads a list per value, as tf.Examples have.
 SCHEMA = pa.schema(
@@ -117,7 +118,7 @@ def read_facts(folder: str, split: str, columns: Sequence[str]) -> pa.Table:
         table = read_table(file, columns)
         plain = {name: flat(table[name]) for name in columns}
         plain |= {
-            "split": pa.array([split] * len(table)).dictionary_encode(),
+            "split": pa.array([split] * len(table), pa.string()),
             "shard": pa.array([shard] * len(table), pa.int32()),
             "row": pa.array(range(len(table)), pa.int64()),
         }

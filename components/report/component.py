@@ -17,7 +17,7 @@ from tfx.types import artifact, artifact_utils, component_spec, standard_artifac
 from tfx.utils import io_utils
 
 from components.champion.component import served_version_of
-from components.data_gate.component import find_anomalies
+from components.data_gate.checks import find_anomalies
 from components.data_gate.statistics import class_counts, load_anomalies, load_statistics
 from components.evaluator.evaluation import read_evaluation
 from components.report import records

@@ -2,6 +2,6 @@
 
 CLASSES = {
     "tfx_vision.Report": "components.report.component.ReportArtifact",
-    "tfx_vision.Quarantine": "components.image_example_gen.quarantine.Quarantine",
+    "tfx_vision.Quarantine": "components.image_example_gen.component.Quarantine",
 }
 """Import paths of the classes by name; TFX knows its own."""

@@ -2,7 +2,7 @@
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 
-from components.data_gate.component import find_anomalies, find_missing_classes
+from components.data_gate.checks import find_anomalies, find_missing_classes
 from transform import features
 
 

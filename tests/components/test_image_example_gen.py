@@ -5,8 +5,6 @@ import io
 import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from components.image_example_gen.config import LimitConfig
@@ -14,25 +12,7 @@ from components.image_example_gen.facts import describe
 from components.image_example_gen.folders import list_images
 from components.image_example_gen.headers import Unusable
 from components.image_example_gen.sources import DataError, Item, fingerprint
-from components.image_example_gen.splits import split_of
 from transform import features
-
-hashes = st.binary().map(lambda data: hashlib.sha256(data).hexdigest())
-buckets = st.dictionaries(st.sampled_from(features.SPLITS), st.integers(1, 50), min_size=1)
-
-
-@given(hashes, buckets)
-def test_split_is_one_of_the_buckets_and_depends_on_nothing_else(content_hash, counts):
-    assert split_of(content_hash, counts) in counts
-    assert split_of(content_hash, counts) == split_of(content_hash, dict(counts))
-
-
-def test_splits_have_their_share():
-    counts = {"train": 8, "eval": 1, "test": 1}
-    found = [split_of(hashlib.sha256(str(n).encode()).hexdigest(), counts) for n in range(20_000)]
-    # Five standard deviations of a binomial.
-    assert abs(found.count("train") - 16_000) < 5 * (20_000 * 0.8 * 0.2) ** 0.5
-    assert abs(found.count("eval") - 2_000) < 5 * (20_000 * 0.1 * 0.9) ** 0.5
 
 
 @pytest.mark.parametrize(

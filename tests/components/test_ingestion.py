@@ -1,0 +1,279 @@
+"""ImageExampleGen as a whole: the records it writes, where it puts them, and what it leaves out."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from tfx.types import standard_artifacts
+
+from components.image_example_gen import shards
+from components.image_example_gen.component import Quarantine
+from components.image_example_gen.config import DataConfig
+from components.image_example_gen.executor import Executor
+from components.image_example_gen.sources import DataError
+from transform import features
+from transform.config import from_json, to_json
+
+SPLITS = {"train": 6, "eval": 2, "test": 2}
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What one execution wrote."""
+
+    examples: standard_artifacts.Examples
+    facts: standard_artifacts.Examples
+    quarantine: dict[str, Any]
+    duplicates: dict[str, Any]
+
+    def records(self, split: str) -> list[dict[str, Any]]:
+        files = sorted(Path(self.examples.uri, f"Split-{split}").iterdir())
+        found = []
+        for record in tf.data.TFRecordDataset([str(file) for file in files], "GZIP").as_numpy_iterator():
+            feature = tf.train.Example.FromString(record).features.feature
+            found.append({name: getattr(value, value.WhichOneof("kind")).value[0] for name, value in feature.items()})
+        return found
+
+    def splits(self) -> dict[str, str]:
+        """Split by the last two parts of the path."""
+        return {
+            "/".join(record[features.PATH].decode().split("/")[-2:]): split
+            for split in features.SPLITS
+            for record in self.records(split)
+        }
+
+
+Ingest = Callable[..., Ingested]
+
+
+@pytest.fixture
+def ingest(tmp_path: Path) -> Ingest:
+    def ingest(path: Path | str, **settings: Any) -> Ingested:
+        config = from_json(DataConfig, {"path": str(path), "splits": SPLITS} | settings)
+        outputs = {
+            "examples": standard_artifacts.Examples(),
+            "facts": standard_artifacts.Examples(),
+            "quarantine": Quarantine(),
+        }
+        number = len(list(tmp_path.glob("run-*")))
+        for name, artifact in outputs.items():
+            artifact.uri = str(tmp_path / f"run-{number}" / name)
+            os.makedirs(artifact.uri)
+        context = Executor.Context(["--runner=FnApiRunner"], tmp_dir=str(tmp_path / "scratch"), unique_id="1")
+        Executor(context).Do(
+            {}, {name: [one] for name, one in outputs.items()}, {"config": json.dumps(to_json(config))}
+        )
+        read = {
+            name: json.loads(Path(outputs["quarantine"].uri, f"{name}.json").read_text())
+            for name in ("quarantine", "duplicates")
+        }
+        return Ingested(outputs["examples"], outputs["facts"], **read)
+
+    return ingest
+
+
+def picture(seed: int, side: int = 24) -> Image.Image:
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), np.uint8)
+    return Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    """90 different images in three classes of 50, 30 and 10."""
+    seeds = iter(range(1000))
+    for label, count in (("cat", 50), ("dog", 30), ("owl", 10)):
+        (tmp_path / "pets" / label).mkdir(parents=True)
+        for index in range(count):
+            picture(next(seeds)).save(tmp_path / "pets" / label / f"{index:02}.png")
+    return tmp_path / "pets"
+
+
+def test_facts_are_the_records_without_their_images_row_by_row(pets: Path, ingest: Ingest) -> None:
+    found = ingest(pets)
+    files = sorted(tf.io.gfile.glob(f"{found.examples.uri}/Split-train/*"))
+    assert len(files) == 4
+    for file, rows in zip(files, shards.facts_files(found.facts.uri, "train"), strict=True):
+        described = [shards.to_facts(row) for row in shards.read_table(rows).to_pylist()]
+        for record, facts in zip(shards.read_records(file), described, strict=True):
+            feature = tf.train.Example.FromString(record).features.feature
+            assert set(feature) == set(facts) - {"perceptual_hash"} | {features.IMAGE}
+            assert feature[features.CONTENT_HASH].bytes_list.value[0] == facts[features.CONTENT_HASH]
+
+
+def test_folders_csv_json_lines_tfrecords_and_zip_give_the_same_records_in_the_same_splits(
+    pets: Path, ingest: Ingest, tmp_path: Path
+) -> None:
+    files = sorted(pets.glob("*/*"))
+    with (tmp_path / "pets.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([("path", "label"), *((file, file.parent.name) for file in files)])
+    lines = [json.dumps({"path": f"pets/{file.parent.name}/{file.name}", "label": file.parent.name}) for file in files]
+    (tmp_path / "pets.jsonl").write_text("\n".join(reversed(lines)))
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for file in files:
+            archive.write(file, f"pets/{file.parent.name}/{file.name}")
+    with tf.io.TFRecordWriter(str(tmp_path / "pets.tfrecord")) as writer:
+        for file in files:
+            example = tf.train.Example()
+            example.features.feature["image"].bytes_list.value.append(file.read_bytes())
+            example.features.feature["label"].bytes_list.value.append(file.parent.name.encode())
+            writer.write(example.SerializeToString())
+
+    def contents(path: Path) -> set[tuple]:
+        found = ingest(path, pixel_sample=20)
+        return {
+            (split, *sorted((name, value) for name, value in record.items() if name != features.PATH))
+            for split in features.SPLITS
+            for record in found.records(split)
+        }
+
+    expected = contents(pets)
+    assert len(expected) == 90
+    for name in ("pets.csv", "pets.jsonl", "pets.zip", "pets.tfrecord"):
+        assert contents(tmp_path / name) == expected, name
+
+
+def test_added_images_move_no_other_and_a_new_span_is_read_alone(pets: Path, ingest: Ingest, tmp_path: Path) -> None:
+    spans = tmp_path / "spans"
+    shutil.copytree(pets, spans / "span-1")
+    first = ingest(f"{spans}/span-{{SPAN}}")
+    for label in ("cat", "dog", "owl"):
+        (spans / "span-2" / label).mkdir(parents=True)
+        for index in range(20):
+            picture(5000 + 100 * ord(label[0]) + index).save(spans / "span-2" / label / f"new{index}.png")
+    second = ingest(f"{spans}/span-{{SPAN}}")
+    assert (first.examples.span, second.examples.span, second.facts.span) == (1, 2, 2)
+    assert len(second.splits()) == 60 and all("/new" in path for path in second.splits())
+    shutil.copytree(spans / "span-1", spans / "span-2", dirs_exist_ok=True)
+    union = ingest(spans / "span-2").splits()
+    assert union == first.splits() | second.splits()
+
+
+def test_missing_span_is_explained(tmp_path: Path, ingest: Ingest) -> None:
+    with pytest.raises(DataError, match="there is no span yet"):
+        ingest(f"{tmp_path}/span-{{SPAN}}")
+
+
+def test_stratified_splits_are_exact_in_every_class(pets: Path, ingest: Ingest) -> None:
+    found = ingest(pets, splits=SPLITS | {"mode": "stratified"}).splits()
+    counts = Counter((path.split("/")[0], split) for path, split in found.items())
+    for label, total in (("cat", 50), ("dog", 30), ("owl", 10)):
+        assert [counts[label, split] for split in features.SPLITS] == [total * 0.6, total * 0.2, total * 0.2]
+
+
+def test_groups_stay_together(pets: Path, ingest: Ingest) -> None:
+    found = ingest(pets, group=r"/\d(\d)\.png", splits={"train": 1, "eval": 1, "test": 1}).splits()
+    by_group: dict[str, set[str]] = {}
+    for path, split in found.items():
+        by_group.setdefault(path[-5], set()).add(split)
+    assert all(len(splits) == 1 for splits in by_group.values()) and len(by_group) == 10
+
+
+def plant(pets: Path) -> None:
+    """A copy under another label, a copy, and a near copy."""
+    shutil.copy(pets / "cat/00.png", pets / "dog/contradiction.png")
+    shutil.copy(pets / "cat/01.png", pets / "cat/copy.png")
+    for index in range(2, 12):  # enough that one lands in another split
+        picture(index).resize((25, 25)).save(pets / f"cat/near{index:02}.png")
+
+
+def test_planted_copies_near_copies_and_contradictions_are_named(pets: Path, ingest: Ingest) -> None:
+    plant(pets)
+    found = ingest(pets).duplicates
+    assert (found["copies"], found["conflicts"], found["near"]) == (2, 1, 10)
+    assert found["near_across_splits"] >= 1
+
+    def named(kind: str) -> list[list[str]]:
+        groups = [one for one in found["listed"] if one["kind"] == kind]
+        assert all(image["picture"].startswith("data:image/png;base64,") for one in groups for image in one["images"])
+        return sorted(sorted("/".join(image["path"].split("/")[-2:]) for image in one["images"]) for one in groups)
+
+    assert named("conflict") == [["cat/00.png", "dog/contradiction.png"]]
+    assert named("copy") == [["cat/01.png", "cat/copy.png"]]
+    assert named("near") == [[f"cat/{index:02}.png", f"cat/near{index:02}.png"] for index in range(2, 12)]
+
+
+def test_near_copies_are_kept_in_one_split_when_asked(pets: Path, ingest: Ingest) -> None:
+    plant(pets)
+    found = ingest(pets, duplicates={"together": True})
+    assert (found.duplicates["near"], found.duplicates["near_across_splits"]) == (10, 0)
+    splits = found.splits()
+    assert all(splits[f"cat/{index:02}.png"] == splits[f"cat/near{index:02}.png"] for index in range(2, 12))
+    assert len(splits) == 102
+
+
+def test_contradicting_labels_are_dropped_or_refused_by_policy(pets: Path, ingest: Ingest) -> None:
+    plant(pets)
+    assert {"cat/00.png", "dog/contradiction.png"} <= set(ingest(pets).splits())
+    dropped = ingest(pets, duplicates={"conflicts": "drop"})
+    assert not {"cat/00.png", "dog/contradiction.png"} & set(dropped.splits())
+    assert len(dropped.splits()) == 100 and dropped.duplicates["conflicts"] == 1
+    with pytest.raises(DataError, match=r"cat/00.png \(cat\) and .*dog/contradiction.png \(dog\)"):
+        ingest(pets, duplicates={"conflicts": "refuse"})
+
+
+def test_unusable_files_are_accounted_for_by_reason(pets: Path, ingest: Ingest) -> None:
+    (pets / "cat/empty.png").touch()
+    (pets / "cat/notes.txt").write_text("not an image")
+    (pets / "dog/cut.png").write_bytes((pets / "dog/00.png").read_bytes()[:-30])
+    Image.new("1", (9000, 9000)).save(pets / "owl/vast.png")
+    found = ingest(pets).quarantine
+    assert found["images"] == 94
+    assert found["reasons"] == {"empty file": 1, "not an image": 1, "damaged or truncated": 1, "too many pixels": 1}
+    assert [Path(one["path"]).name for one in found["left_out"]] == ["empty.png", "notes.txt", "cut.png", "vast.png"]
+
+
+def test_too_many_unusable_files_or_a_class_of_them_stop_the_run(pets: Path, ingest: Ingest) -> None:
+    for index in range(20):
+        (pets / f"cat/{index}.txt").write_text("not an image")
+    with pytest.raises(DataError, match=r"20 of 110 images \(18.2%\) are unusable \(20 not an image\), more than"):
+        ingest(pets)
+    assert ingest(pets, limits={"quarantine": 0.2}).quarantine["reasons"] == {"not an image": 20}
+    (pets / "bird").mkdir()
+    (pets / "bird/1.png").write_bytes(b"no")
+    with pytest.raises(DataError, match=r"class bird has no images; its 1 files are left out \(1 not an image\)"):
+        ingest(pets, limits={"quarantine": 1})
+
+
+def test_split_without_images_is_an_error_with_a_remedy(tmp_path: Path, ingest: Ingest) -> None:
+    for label in ("cat", "dog"):
+        (tmp_path / "few" / label).mkdir(parents=True)
+        picture(ord(label[0])).save(tmp_path / "few" / label / "1.png")
+    with pytest.raises(DataError, match=r"split .* got no image; add images, give it more buckets"):
+        ingest(tmp_path / "few")
+
+
+def test_predefined_splits_are_kept_and_the_rest_goes_by_buckets(pets: Path, ingest: Ingest, tmp_path: Path) -> None:
+    for split, digits in (("train", "01234567"), ("test", "89")):
+        for file in pets.glob(f"*/?[{digits}].png"):
+            target = tmp_path / "authors" / split / file.parent.name
+            target.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+    found = ingest(tmp_path / "authors", splits={"mode": "predefined", "train": 4, "eval": 1, "test": 0}).splits()
+    assert {path for path, split in found.items() if split == "test"} == {
+        f"{file.parent.name}/{file.name}" for file in pets.glob("*/?[89].png")
+    }
+    assert Counter(found.values())["eval"] > 0
+
+
+def test_bytes_of_the_file_are_kept(pets: Path, ingest: Ingest) -> None:
+    buffer = io.BytesIO()
+    picture(1, 50).save(buffer, "JPEG", exif=Image.Exif())
+    (pets / "cat/photo.jpg").write_bytes(buffer.getvalue())
+    found = ingest(pets)
+    [record] = [
+        one for split in features.SPLITS for one in found.records(split) if one[features.PATH].endswith(b".jpg")
+    ]
+    assert record[features.IMAGE] == buffer.getvalue()
+    assert (record[features.FORMAT], record[features.FILE_BYTES]) == (b"JPEG", len(buffer.getvalue()))
