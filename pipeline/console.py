@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from pipeline.commands import augment, cluster, config, data, manifests, run, serving, sweep, versions
+from pipeline.commands import augment, cluster, config, data, manifests, run, schema, serving, sweep, versions
 from pipeline.commands.terminal import ConfigurationToldError, ToldError
 
 OWN_PACKAGES = ("pipeline", "components", "trainer_module", "serving", "transform")
@@ -55,6 +55,7 @@ for command in (
     run.init,
     config.config,
     data.data,
+    schema.schema,
     serving.serve,
     serving.predict,
     run.infer,

@@ -54,11 +54,7 @@ class ShardWriter:
             self._flush()
 
     def _flush(self) -> None:
-        columns = [
-            pa.array([None if (value := row.get(field.name)) is None else [value] for row in self._rows], field.type)
-            for field in SCHEMA
-        ]
-        self._parquet.write_table(pa.Table.from_arrays(columns, schema=SCHEMA))
+        self._parquet.write_table(to_table(self._rows))
         self._rows.clear()
 
     def __enter__(self) -> "ShardWriter":
@@ -77,6 +73,15 @@ class ShardWriter:
                 tf.io.gfile.rename(unfinished, name, overwrite=True)
             else:
                 tf.io.gfile.remove(unfinished)
+
+
+def to_table(rows: Sequence[Facts]) -> pa.Table:
+    """Facts as they are written."""
+    columns = [
+        pa.array([None if (value := row.get(field.name)) is None else [value] for row in rows], field.type)
+        for field in SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def open_shard(examples: str, facts: str, split: str, shard: int, shards: int) -> ShardWriter:

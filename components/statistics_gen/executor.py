@@ -53,9 +53,13 @@ class Executor(executor.Executor):
 
 
 def load(folder: str, split: str, columns: list[str]) -> pa.Table:
-    """The facts of a split; without what is not known of any image."""
-    table = pa.concat_tables([read_table(file, columns) for file in facts_files(folder, split)])
-    return table.select([name for name in columns if table[name].null_count < len(table)])
+    """The facts of a split."""
+    return known(pa.concat_tables([read_table(file, columns) for file in facts_files(folder, split)]).select(columns))
+
+
+def known(table: pa.Table) -> pa.Table:
+    """Without what is not known of any image."""
+    return table.select([name for name in table.column_names if table[name].null_count < len(table)])
 
 
 def add_images(statistics: Statistics) -> None:
