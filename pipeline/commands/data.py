@@ -10,7 +10,7 @@ from pipeline.commands.terminal import progress_bar, working
 
 @click.group()
 def data() -> None:
-    """Get public image sets, look at your own, and at what a served model is asked."""
+    """Get image sets, and look at your own."""
 
 
 @data.command()
