@@ -97,6 +97,19 @@ class PipelineConfig:
             raise ValueError("tuner.reuse is for a search that is off; set tuner.enabled to false")
         return self
 
+    @model_validator(mode="after")
+    def _transform_takes_what_is_ingested(self) -> "PipelineConfig":
+        for name, ingested, taken in (
+            ("file_bytes", self.data.limits.file_bytes, self.transform.max_bytes),
+            ("pixels", self.data.limits.pixels, self.transform.max_pixels),
+        ):
+            if ingested > taken:
+                limit = {"file_bytes": "max_bytes", "pixels": "max_pixels"}[name]
+                raise ValueError(
+                    f"data.limits.{name} is {ingested:,}, but transform.{limit} refuses what is over {taken:,}"
+                )
+        return self
+
     @property
     def folder(self) -> Path:
         """Absolute folder of everything this pipeline writes."""

@@ -117,6 +117,7 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         statistics=statistics_gen.outputs["statistics"],
         schema=schema_gen.outputs["schema"],
         anomalies=validator.outputs["anomalies"],
+        quarantine=example_gen.outputs["quarantine"],
         hyperparameters=search[0].outputs[search[1]] if search else None,
         tuner_results=search[0].outputs.get("tuner_results") if search else None,
         model=trainer.outputs["model"],

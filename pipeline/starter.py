@@ -23,7 +23,7 @@ PIXELS = 50
 CLASSES_SHOWN = 20
 SIDES = (128, 96, 64, 48)
 """Sides of the model's input for images that are larger; a side above 128 takes patience without a GPU."""
-OTHER_FORMATS = (".webp", ".tif", ".tiff", ".heic", ".avif", ".jp2")
+OTHER_FORMATS = (".tif", ".tiff", ".heic", ".avif", ".jp2")
 
 
 class StarterError(Exception):

@@ -67,7 +67,7 @@ class LimitConfig:
     file_bytes: Annotated[int, Field(ge=1, le=2**31 - 1)] = 32 * 2**20
     """Size of the encoded file."""
     pixels: Annotated[int, Field(ge=1, le=178_000_000)] = 64_000_000
-    """Width times height, over all frames of an animation."""
+    """Width times height."""
     quarantine: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Share of the images that may be unusable; beyond it the run stops."""
 

@@ -22,7 +22,7 @@ from components.image_example_gen.sources import (
     refuse_single_class,
 )
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 
 def open_folders(path: str, config: DataConfig) -> Source:

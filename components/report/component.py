@@ -20,6 +20,7 @@ from components.champion.component import served_version_of
 from components.data_gate.checks import find_anomalies
 from components.data_gate.statistics import class_counts, load_anomalies, load_statistics
 from components.evaluator.evaluation import read_evaluation
+from components.image_example_gen.component import Quarantine
 from components.report import records
 from components.report.contents import Artifact, Contents, Outcome, Push, Sizes, SplitContents, natural
 from components.report.page import PAGE, render
@@ -67,6 +68,7 @@ class ReportSpec(component_spec.ComponentSpec):
         "statistics": component_spec.ChannelParameter(type=standard_artifacts.ExampleStatistics),
         "schema": component_spec.ChannelParameter(type=standard_artifacts.Schema),
         "anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies),
+        "quarantine": component_spec.ChannelParameter(type=Quarantine),
         "hyperparameters": component_spec.ChannelParameter(type=standard_artifacts.HyperParameters, optional=True),
         "tuner_results": component_spec.ChannelParameter(type=standard_artifacts.TunerResults, optional=True),
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),

@@ -101,7 +101,7 @@ def test_proposed_schema_lists_every_class_and_knows_the_image():
     assert len(class_counts(found)) == 300
     schema = propose(found)
     assert len(tfdv.get_domain(schema, features.LABEL).value) == 300
-    assert sorted(tfdv.get_domain(schema, features.FORMAT).value) == ["BMP", "GIF", "JPEG", "PNG"]
+    assert sorted(tfdv.get_domain(schema, features.FORMAT).value) == ["BMP", "GIF", "JPEG", "PNG", "WEBP"]
     [image] = [feature for feature in schema.feature if feature.name == features.IMAGE]
     assert image.HasField("image_domain") and image.presence.min_fraction == 1
     assert feature_statistics(found, features.IMAGE).bytes_stats.common_stats.num_non_missing == 9000

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from components.image_example_gen.config import LimitConfig
-from components.image_example_gen.headers import Unusable, gif_frames, read_header
+from components.image_example_gen.headers import Unusable, read_header
 
 LIMITS = LimitConfig()
 
@@ -87,11 +87,23 @@ def test_flipped_bit_is_noticed():
         read_header(bytes(encoded), LIMITS)
 
 
-def test_all_frames_of_an_animation_count():
+def test_only_the_first_picture_of_an_animation_counts():
     buffer = io.BytesIO()
     frames = [Image.effect_noise((50, 40), 90).convert("P") for _ in range(5)]
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
-    assert gif_frames(buffer.getvalue()) == 5
-    with pytest.raises(Unusable, match="too many pixels: 50 x 40, 5 frames"):
-        read_header(buffer.getvalue(), LimitConfig(pixels=9_999))
-    assert read_header(buffer.getvalue(), LimitConfig(pixels=10_000)).frames == 5
+    assert read_header(buffer.getvalue(), LimitConfig(pixels=2000)).width == 50
+    with pytest.raises(Unusable, match="too many pixels: 50 x 40"):
+        read_header(buffer.getvalue(), LimitConfig(pixels=1999))
+
+
+def test_kinds_of_bmp_and_webp_that_the_graph_does_not_decode_are_unsupported():
+    with pytest.raises(Unusable, match="unsupported format: is a BMP other than"):
+        read_header(encode("1", "BMP"), LIMITS)
+    frames = [Image.effect_noise((50, 40), 90) for _ in range(2)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:])
+    with pytest.raises(Unusable, match="unsupported format: is an animated WebP"):
+        read_header(buffer.getvalue(), LIMITS)
+    assert read_header(encode("RGB", "WEBP"), LIMITS).format == "WEBP"
+    with pytest.raises(Unusable, match="damaged"):
+        read_header(encode("RGB", "WEBP")[:-10], LIMITS)

@@ -98,10 +98,10 @@ def test_grey_images_stored_as_colour_are_grey(fill: Fill) -> None:
 def test_what_hinders_training_is_noted(fill: Fill) -> None:
     folder = fill("shapes", {"circle": 44, "square": 4})
     (folder / "circle/broken.png").write_bytes(b"no image")
-    (folder / "circle/picture.webp").write_bytes(b"")
+    (folder / "circle/picture.tif").write_bytes(b"")
     text = start(folder)[1]
-    assert "Note: 1 of 49 cannot be read; shapes/circle/broken.png is none of JPEG, PNG, GIF, BMP." in text
-    assert "Note: 1 are passed over, shapes/circle/picture.webp for one" in text
+    assert "Note: 1 of 49 cannot be read; shapes/circle/broken.png is none of JPEG, PNG, GIF, BMP, WEBP." in text
+    assert "Note: 1 are passed over, shapes/circle/picture.tif for one" in text
     assert "Note: Uneven: circle has over 10 times as many images as square." in text
     assert "Note: Few: square has 4" in text
 

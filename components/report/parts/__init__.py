@@ -23,6 +23,7 @@ from components.report.parts import (
     curves,
     diagnosis,
     intro,
+    issues,
     lineage,
     mistakes,
     pushes,
@@ -50,7 +51,7 @@ class Group(NamedTuple):
 GROUPS = (
     Group("test", "Test results", (intro, confusion, classes, slices, calibration, mistakes, champion, robustness)),
     Group("training", "Training", (settings, curves, diagnosis, search)),
-    Group("data", "Data", (splits, samples, balance, sizes)),
+    Group("data", "Data", (splits, samples, balance, sizes, issues)),
     Group("serving", "Serving", (server, pushes)),
     Group("origin", "Origin", (lineage, versions, configuration)),
 )
