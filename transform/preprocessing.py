@@ -90,7 +90,7 @@ def _read_images(encoded: tf.Tensor, config: TransformConfig) -> tuple[tf.Tensor
     def read(element: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         return element["index"], ops.pack(to_pixels(element, config))
 
-    black = tf.constant(bytes(config.height * config.width * config.channels))
+    black = ops.pack(tf.zeros([config.height, config.width, config.channels], tf.uint8))
     images = tf.data.Dataset.from_tensor_slices(elements).map(read, num_parallel_calls=PARALLEL).ignore_errors()
     # The last element is there even when every image is bad; a batch must not be empty.
     images = images.concatenate(tf.data.Dataset.from_tensors((tf.cast(batch, tf.int64), black)))
