@@ -2,10 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from transform.config import settings
 
+Value = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
+"""A feature's value as text; YAML reads the class 3 as a number."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Slicing = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=3)]
 """Names of features; several are a cross."""
@@ -30,7 +32,7 @@ class Threshold:
     """The metric."""
     slices: Slicing = Field(default_factory=list)
     """By what the images are sliced, such as [label] or [label, size]; [] is all images as one."""
-    only: dict[str, str] = Field(default_factory=dict)
+    only: dict[str, Value] = Field(default_factory=dict)
     """Slices with these values alone, such as {label: cat}."""
     min: float | None = None
     """The metric's lowest value."""
@@ -64,7 +66,7 @@ class EvaluatorConfig:
     """How much less accurate than the champion, the model being served, a challenger may be."""
     max_class_accuracy_drop: Share | None = None
     """How much less accurate than the champion it may be on the images of any class; null does not compare classes."""
-    protected_classes: list[str] = Field(default_factory=list)
+    protected_classes: list[Value] = Field(default_factory=list)
     """Classes on whose images a challenger may not be less accurate than the champion at all."""
     equal: Literal["bless", "refuse"] = "bless"
     """What becomes of a challenger that has exactly the champion's accuracy; `refuse` spares a push without a gain."""

@@ -208,6 +208,12 @@ def test_a_threshold_that_cannot_be_judged_is_a_mistake_in_the_configuration() -
         EvaluatorConfig(equal="refuse", max_accuracy_drop=0.1)
 
 
+def test_classes_may_be_written_as_numbers() -> None:
+    threshold = Threshold(metric="f1", slices=["label"], only={"label": 3}, min=0.5)  # type: ignore[dict-item]
+    assert EvaluatorConfig(protected_classes=[3], thresholds=[threshold]).all_thresholds[1].only == {"label": "3"}  # type: ignore[list-item]
+    assert threshold.only == {"label": "3"}
+
+
 def test_a_refused_image_counts_as_wrong() -> None:
     whole = wrong_on(LABELS, {})
     refused = np.zeros(200, bool)
