@@ -34,9 +34,9 @@ from trainer_module.settings import TrainingSettings
 from transform import features
 from transform.config import TransformConfig
 
-BATCH, STEPS, ROUNDS = 128, 40, 5
-IMAGES = 10_000
-LARGE, LARGE_SIDE, LIMIT_SHARE = 12_000, 128, 0.5
+BATCH, STEPS, ROUNDS = 128, 20, 3
+IMAGES = 5_000
+LARGE, LARGE_SIDE, LIMIT_SHARE = 8_000, 128, 0.5
 """Images of the second part, their side in pixels, and the memory they may take as a share of theirs."""
 
 
@@ -74,7 +74,7 @@ def with_network(work: Path) -> list[str]:
         sources[feeder] = feeding.feed(split, BATCH, seed=1, plan=plan)
     files = tf.keras.utils.image_dataset_from_directory(
         work / "small" / "files", label_mode="categorical", color_mode="grayscale", image_size=(28, 28),
-        batch_size=BATCH, seed=1, verbose=0,
+        batch_size=BATCH, seed=1,
     )  # fmt: skip
     sources["plain Keras, from files"] = files.repeat().prefetch(2)
     model = compiled_model(settings, split)

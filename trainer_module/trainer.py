@@ -55,12 +55,12 @@ def run_fn(fn_args: "FnArgs") -> None:
         strategy.num_replicas_in_sync,
         settings.trainer.batch_size // strategy.num_replicas_in_sync,
     )
-    identity = settings.to_json() | {
+    begins_with = {
         "classes": classes,
         "data": data.fingerprint(train, evaluation),
-        "warm start": identity_of(fn_args.base_model),
+        "weights": identity_of(fn_args.base_model),
     }
-    folder = checkpoints.folder_for(config.checkpoints, fn_args.model_run_dir, identity)
+    folder = checkpoints.folder_for(config.checkpoints, fn_args.model_run_dir, what_counts(settings) | begins_with)
     with written_by_chief(strategy, fn_args.serving_model_dir, fn_args.model_run_dir) as (model_folder, run_folder):
         outcome = fit(model, settings, train, evaluation, folder=folder, log_dir=run_folder)
         save_backbone(model, run_folder)
@@ -83,6 +83,14 @@ def with_global_batch(settings: TrainingSettings, strategy: tf.distribute.Strate
     """The settings with `batch_size` over all replicas, whatever it counted before."""
     size = global_batch_size(settings.trainer, strategy)
     return settings.with_values({"trainer.batch_size": size, "trainer.batch_size_is": "global"})
+
+
+def what_counts(settings: TrainingSettings) -> dict[str, Any]:
+    """The settings that the weights depend on: not how they are saved, nor where pixels are kept."""
+    sections = settings.to_json()
+    return sections | {
+        "trainer": {name: value for name, value in sections["trainer"].items() if name not in ("checkpoints", "feeder")}
+    }
 
 
 def make_reproducible(seed: int) -> None:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from trainer_module.compilation import compiled_model
-from trainer_module.config import TrainerConfig
+from trainer_module.config import CheckpointConfig, TrainerConfig
 from trainer_module.fitting import fit
 from trainer_module.model_config import ModelConfig
 from trainer_module.settings import TrainingSettings
-from trainer_module.trainer import make_reproducible
+from trainer_module.trainer import make_reproducible, what_counts
 
 
 def test_hyperparameters_replace_their_own_settings_and_no_others():
@@ -43,3 +43,10 @@ def test_diverging_training_stops_with_the_setting_to_change(split, tmp_path):
     model.set_weights([np.full_like(weights, np.nan) for weights in model.get_weights()])
     with pytest.raises(ValueError, match=r"NaN.*trainer\.learning_rate"):
         fit(model, settings, split, split, folder=str(tmp_path / "checkpoints"), log_dir=str(tmp_path))
+
+
+def test_how_a_training_is_saved_and_fed_does_not_make_it_another_one():
+    one = what_counts(TrainingSettings())
+    same = TrainerConfig(feeder="disk", checkpoints=CheckpointConfig(keep=9))
+    assert one == what_counts(TrainingSettings(trainer=same))
+    assert one != what_counts(TrainingSettings(trainer=TrainerConfig(epochs=3)))
