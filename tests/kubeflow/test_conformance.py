@@ -57,7 +57,7 @@ def first(cluster, compiled_file, folders, told):
     assert run.succeeded, "\n".join(
         f"{task.name} {task.state}\n{task.log.read_text()[-3000:]}"
         for task in run.tasks.values()
-        if task.state == "FAILED"
+        if task.state == "FAILED" and task.log
     )
     return run
 
