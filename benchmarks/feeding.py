@@ -159,7 +159,9 @@ def main() -> None:
         "",
     ]
     (Path(__file__).parent / "feeding.md").write_text("\n".join(lines))
-    print("\n".join(lines))
+    print("\n".join(lines), flush=True)
+    # The endless sources still ask Python for batches, which would keep the interpreter from ending.
+    os._exit(0)
 
 
 if __name__ == "__main__":
