@@ -140,7 +140,20 @@ def is_whole(encoded: bytes, kind: str) -> bool:
     if kind == "WEBP":
         animated = encoded[12:16] == b"VP8X" and encoded[20] & 2
         return not animated and int.from_bytes(encoded[4:8], "little") + 8 <= len(encoded)
-    return kind == "JPEG" and encoded.endswith(b"\xff\xd9")
+    return kind == "JPEG" and encoded.endswith(b"\xff\xd9") and has_clean_segments(encoded)
+
+
+def has_clean_segments(encoded: bytes) -> bool:
+    """Whether a JPEG's segments follow each other without junk up to its frame header."""
+    position = 2
+    while position + 4 <= len(encoded) and encoded[position] == 0xFF:
+        marker = encoded[position + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            return True
+        if marker in (0x00, 0xFF) or 0xD0 <= marker <= 0xDA:
+            return False
+        position += 2 + int.from_bytes(encoded[position + 2 : position + 4])
+    return False
 
 
 def is_whole_png(encoded: bytes) -> bool:
