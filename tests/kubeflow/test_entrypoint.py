@@ -12,13 +12,13 @@ import pytest
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as spec
 
-TASK = "s3://pipelines/root/run/Task/1"
+TASK = "s3://pipelines/runs/1/Task/1"
 
 
 @pytest.fixture
 def pod(tmp_path):
     """A pod's file system after the launcher has downloaded the inputs."""
-    schema = tmp_path / "s3/pipelines/root/run/SchemaGen/0/schema"
+    schema = tmp_path / "s3/pipelines/runs/1/SchemaGen/0/schema"
     schema.mkdir(parents=True)
     (schema / "schema.txt").write_text("a schema")
     (tmp_path / "empty").mkdir()
@@ -28,7 +28,7 @@ def pod(tmp_path):
 def start(pod: Path, executor: str, **environment: str) -> subprocess.Popen:
     executor_input = spec.ExecutorInput()
     executor_input.inputs.artifacts["schema"].artifacts.add(
-        name="17", uri="s3://pipelines/root/run/SchemaGen/0/schema", type={"schema_title": "tfx.Schema"}
+        name="17", uri="s3://pipelines/runs/1/SchemaGen/0/schema", type={"schema_title": "tfx.Schema"}
     ).metadata.update({"version": 4})
     executor_input.inputs.parameter_values["config"].string_value = json.dumps({"trainer": {"epochs": 1}})
     executor_input.inputs.parameter_values["epochs"].number_value = 12
@@ -79,7 +79,7 @@ def test_what_is_reported_has_the_store_s_uris_and_nothing_kubeflow_refuses(fini
     [model] = output.artifacts["model"].artifacts
     assert model.uri == f"{TASK}/model"
     metadata = dict(model.metadata)
-    assert metadata["source"] == "s3://pipelines/root/run/SchemaGen/0/schema/schema.txt"
+    assert metadata["source"] == "s3://pipelines/runs/1/SchemaGen/0/schema/schema.txt"
     assert metadata["number"] == 3
     assert "nothing" not in metadata
 
