@@ -120,6 +120,7 @@ def table(images: int, steps: int, stock: dict, ours: dict, again: dict) -> str:
         ("transform", "Transform", "Transform"),
         (f"training, {steps} steps of {STEPS_OF}", "Trainer", "Trainer"),
         ("evaluation", "Evaluator", "Evaluator"),
+        ("trial in a server", "", "InfraValidator"),
         ("push", "Pusher", "Pusher"),
         ("report", "", "Report"),
         ("**the run**", "run", "run"),

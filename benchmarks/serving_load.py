@@ -10,7 +10,7 @@ Usage: serving.py [REQUESTS]   (default 10,000)
 3. Bad requests: malformed bodies, wrong types, unknown signatures, bodies of 100 MB, clients that are slow; the
    server's memory before and after.
 
-Everything is on 127.0.0.1. Writes serving.md beside this file.
+Everything is on 127.0.0.1. Writes serving_load.md beside this file.
 """
 
 import asyncio
@@ -50,11 +50,11 @@ def main() -> None:
         numbers = [str(number) for number in range(1, PUSHES + 2)]
         process = run_python(str(HERE.parent / "tests/serving/versioned_model.py"), str(work / "models"), *numbers)
         assert process.wait() == 0, process.stderr and process.stderr.read()
-        lines = ["# The development server", "", f"`benchmarks/serving.py {requests}` on {machine()}.", ""]
+        lines = ["# The development server", "", f"`benchmarks/serving_load.py {requests}` on {machine()}.", ""]
         lines += changing(work, requests)
         lines += speed(work, requests // 5)
         lines += bad_requests(work, requests)
-    (HERE / "serving.md").write_text("\n".join(lines) + "\n")
+    (HERE / "serving_load.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
 
