@@ -1,6 +1,5 @@
 """`augment`: look at augmented training images."""
 
-import os
 from pathlib import Path
 
 import click
@@ -26,9 +25,8 @@ def preview(config: Path, overrides: tuple[str, ...], output: Path, images: int)
     from pipeline.config import load_config
 
     settings = load_config(config, overrides)
-    from pipeline.capture import output_to
 
-    with working("augmenting"), output_to(Path(os.devnull)):
+    with working("augmenting"):
         from pipeline.contact_sheet import write_sheet
 
         changes = write_sheet(settings, output, images)

@@ -1,6 +1,5 @@
 """`compile`: to a cluster."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,6 @@ def compile_command(config: Path, overrides: tuple[str, ...], output: Path, engi
 
     FILE is YAML for Kubeflow Pipelines, which its page "Upload pipeline" and its SDK take, or JSON for Vertex AI.
     """
-    from pipeline.capture import output_to
     from pipeline.config import load_config
     from pipeline.kubeflow.check import check
 
@@ -30,7 +28,7 @@ def compile_command(config: Path, overrides: tuple[str, ...], output: Path, engi
     check(settings, engine)
     from pipeline.kubeflow.deferred import defer_everything
 
-    with working("loading TFX"), output_to(Path(os.devnull)):
+    with working("loading TFX"):
         defer_everything()
         from pipeline.kubeflow.compile import compile_pipeline
 

@@ -1,6 +1,5 @@
 """`sweep`: find the order of magnitude of the learning rate."""
 
-import os
 from pathlib import Path
 
 import click
@@ -21,11 +20,10 @@ def sweep(config: Path, overrides: tuple[str, ...], output: Path, steps: int) ->
     Uses the examples that the pipeline's last run transformed. The suggestion is a tenth of the rate at which the loss
     is lowest: a good highest rate for trainer.learning_rate, and the middle of a range to search.
     """
-    from pipeline.capture import output_to
     from pipeline.config import load_config
 
     settings = load_config(config, overrides)
-    with working("training through the learning rates"), output_to(Path(os.devnull)):
+    with working("training through the learning rates"):
         from pipeline.rate_sweep import sweep_rates
 
         rate = sweep_rates(settings, output, steps)

@@ -1,10 +1,11 @@
 """What the commands share: arguments, errors that end as sentences, and signs of life on a terminal."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -29,25 +30,35 @@ class ConfigurationToldError(ToldError):
 
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
-    """Says what is going on while it goes on; only on a terminal."""
+    """Says on a terminal what is going on while it goes on; the libraries' own output is not shown."""
     from rich.console import Console
 
-    with Console(stderr=True).status(what) if sys.stderr.isatty() else contextlib.nullcontext():
+    with silence() as stderr, Console(file=stderr).status(what) if stderr.isatty() else contextlib.nullcontext():
         yield
 
 
 @contextlib.contextmanager
 def progress_bar(what: str) -> Iterator["Progress"]:
-    """A bar on a terminal, a line elsewhere."""
+    """A bar on a terminal, a line elsewhere; the libraries' own output is not shown."""
     from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         click.echo(what)
-        yield lambda done, total: None
-        return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        advance: Callable[[int, int], None] = lambda done, total: bar.update(task, completed=done, total=total)  # noqa: E731
-        yield advance
+    with silence() as stderr:
+        if not stderr.isatty():
+            yield lambda done, total: None
+            return
+        with Progress(console=Console(file=stderr), transient=True) as bar:
+            task = bar.add_task(what, total=None)
+            advance: Callable[[int, int], None] = lambda done, total: bar.update(task, completed=done, total=total)  # noqa: E731
+            yield advance
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[TextIO]:
+    """Sends what is printed meanwhile nowhere; gives a stream to the real stderr."""
+    from pipeline.capture import output_to
+
+    with os.fdopen(os.dup(2), "w", encoding="utf-8") as stderr, output_to(Path(os.devnull)):
+        yield stderr
