@@ -1,10 +1,7 @@
 """`tfx-vision data inspect`: what a set of images is like, before any pipeline."""
 
-import base64
 import heapq
-import io
 import statistics
-import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +10,6 @@ from typing import Any
 
 import jinja2
 import pyarrow as pa
-from PIL import Image
 
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.duplicates import Pair, Rows, copies, is_conflict, near_pairs
@@ -21,6 +17,7 @@ from components.image_example_gen.facts import Facts, describe
 from components.image_example_gen.headers import Unusable
 from components.image_example_gen.pixels import PERCEPTUAL_HASH
 from components.image_example_gen.sources import Item, open_source
+from components.image_example_gen.thumbnails import thumbnail
 from transform import features
 
 PAGE = "inspection.html.jinja"
@@ -28,8 +25,6 @@ PICTURES = 6
 """Pictures per class on the page."""
 LISTED = 12
 """Duplicates and files of a reason that are listed."""
-SIDE = 96
-"""Longer side of the pictures, in pixels."""
 KINDS = {1: "grey or palette", 2: "grey + alpha", 3: "RGB", 4: "RGB + alpha or CMYK"}
 """Names of the numbers of channels."""
 NUMBERS = (features.BRIGHTNESS, features.CONTRAST, features.SHARPNESS)
@@ -142,20 +137,6 @@ def load(path: str) -> str:
         return thumbnail(Path(path).read_bytes())
     except OSError:
         return ""
-
-
-def thumbnail(encoded: bytes) -> str:
-    """A small picture as a data: URI; "" when Pillow cannot decode it."""
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded)) as image:
-            image.draft("RGB", (SIDE, SIDE))
-            small = image.convert("RGB")
-    except Exception:  # Pillow's plugins raise whatever a damaged file makes them
-        return ""
-    small.thumbnail((SIDE, SIDE))
-    buffer = io.BytesIO()
-    small.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def as_text(found: Inspection) -> str:

@@ -1,7 +1,5 @@
 """What the `quarantine` artifact says of copies and near copies, with their pictures."""
 
-import base64
-import io
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,18 +7,17 @@ from typing import Any
 
 import pyarrow as pa
 import tensorflow as tf
-from PIL import Image
 
 from components.image_example_gen import shards
 from components.image_example_gen.config import DuplicateConfig
 from components.image_example_gen.duplicates import COLUMNS, Pair, Rows, is_conflict, is_leak
+from components.image_example_gen.thumbnails import thumbnail
 from transform import features
 
 LISTED = 24
 """Groups and pairs of each kind that are listed with their pictures; all are counted."""
 SHOWN = 8
 """Images of a group that are listed."""
-PICTURE_SIDE = 96
 
 
 def load(folder: str) -> pa.Table:
@@ -100,21 +97,7 @@ def load_pictures(rows: Sequence[Mapping[str, Any]], examples: str) -> dict[byte
         for position, record in enumerate(shards.read_records(file)):
             if position in positions:
                 encoded = tf.train.Example.FromString(record).features.feature[features.IMAGE].bytes_list.value[0]
-                pictures[positions[position]] = picture(encoded)
+                pictures[positions[position]] = thumbnail(encoded)
             if position == last:
                 break
     return pictures
-
-
-def picture(encoded: bytes) -> str:
-    """A small PNG as a data: URI; "" when Pillow cannot decode it."""
-    try:
-        with Image.open(io.BytesIO(encoded)) as image:
-            image.draft("RGB", (PICTURE_SIDE, PICTURE_SIDE))
-            small = image.convert("RGB")
-    except Exception:  # Pillow's plugins raise whatever a damaged file makes them
-        return ""
-    small.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
-    buffer = io.BytesIO()
-    small.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

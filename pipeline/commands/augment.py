@@ -25,7 +25,6 @@ def preview(config: Path, overrides: tuple[str, ...], output: Path, images: int)
     from pipeline.config import load_config
 
     settings = load_config(config, overrides)
-
     with working("augmenting"):
         from pipeline.contact_sheet import write_sheet
 
