@@ -71,3 +71,10 @@ def written_by_chief(strategy: tf.distribute.Strategy, *folders: str) -> Iterato
         return
     with tempfile.TemporaryDirectory() as scratch:
         yield [os.path.join(scratch, str(number)) for number in range(len(folders))]
+
+
+def wait_for_chief(strategy: tf.distribute.Strategy) -> None:
+    """Returns when every worker has come here: TFX looks for the model, which the chief wrote, in each of them."""
+    if several_workers(strategy):
+        arrived = strategy.run(lambda: tf.constant(1.0))
+        strategy.reduce(tf.distribute.ReduceOp.SUM, arrived, axis=None)

@@ -13,7 +13,7 @@ from trainer_module.compilation import compiled_model
 from trainer_module.fitting import fit
 from trainer_module.model_card import write_extras
 from trainer_module.settings import TrainingSettings, read_settings
-from trainer_module.strategies import build_strategy, global_batch_size, is_chief, written_by_chief
+from trainer_module.strategies import build_strategy, global_batch_size, is_chief, wait_for_chief, written_by_chief
 from trainer_module.transfer import save_backbone
 from trainer_module.warm_start import identity_of, warm_start
 from transform import features
@@ -72,6 +72,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         write_json(run_folder, "training.json", settings.to_json())
     if is_chief(strategy):
         checkpoints.remove(folder)
+    wait_for_chief(strategy)
 
 
 def class_names(transform_output: tft.TFTransformOutput) -> list[str]:

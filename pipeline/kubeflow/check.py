@@ -25,6 +25,7 @@ def check(config: PipelineConfig, engine: Engine) -> None:
             "pusher.destination: is required to compile; give the folder that TensorFlow Serving watches, "
             "on one of kubeflow.volumes, such as /mnt/models/NAME"
         )
+    check_pods_that_work_together(config, engine)
     for key, path in (
         ("data.path", config.data.path),
         ("data.test_path", config.data.test_path),
@@ -37,6 +38,32 @@ def check(config: PipelineConfig, engine: Engine) -> None:
             raise ConfigError(f"{key}: {path} is relative to this machine; give the absolute path in the container")
         if engine == "kubeflow" and not on_volume(path, kubeflow):
             raise ConfigError(f"{key}: {path} is on none of kubeflow.volumes, so a step would not find it; mount it")
+
+
+def check_pods_that_work_together(config: PipelineConfig, engine: Engine) -> None:
+    """Refuses workers and Flink where they are not possible.
+
+    Raises:
+      ConfigError: as in `check`.
+    """
+    trainer, step = config.trainer, config.kubeflow.steps.trainer
+    for key, used in (
+        ("kubeflow.steps.trainer.workers", step.workers > 1),
+        ("kubeflow.flink", config.kubeflow.flink is not None),
+    ):
+        if used and engine == "vertex":
+            raise ConfigError(f"{key}: works on open-source Kubeflow only, not on Vertex AI; leave it out")
+        if used and config.kubeflow.shared_volume is None:
+            raise ConfigError(f"{key}: needs a volume that all its pods see; give kubeflow.shared_volume: {{claim: …}}")
+    if step.workers > 1 and trainer.strategy not in ("auto", "multi_worker"):
+        raise ConfigError(f"trainer.strategy: {trainer.strategy} trains in one pod; several workers need multi_worker")
+    replicas = step.workers * max(step.accelerators, 1)
+    if step.workers > 1 and trainer.batch_size_is == "global" and trainer.batch_size % replicas:
+        nearest = max(round(trainer.batch_size / replicas), 1) * replicas
+        raise ConfigError(
+            f"trainer.batch_size: {trainer.batch_size} images cannot be shared equally by {replicas} replicas; "
+            f"take {nearest}, or set trainer.batch_size_is to per_replica"
+        )
 
 
 def on_volume(path: str, config: KubeflowConfig) -> bool:

@@ -21,12 +21,15 @@ from pipeline.kubeflow import artifact_types, parameters
 from pipeline.kubeflow.check import Engine, check
 from pipeline.kubeflow.config import KubeflowConfig, StepConfig, amount
 from pipeline.kubeflow.exit_handler import add_exit_handler
-from pipeline.kubeflow.platform import platform_spec, step_name
+from pipeline.kubeflow.platform import on_flink, platform_spec, shares_artifacts, step_name
+from pipeline.kubeflow.tfjob import tfjob
 
 COMMAND = ["python", "-m", "pipeline.kubeflow.entrypoint"]
 """What a step's container runs."""
 RUN_PARAMETER_FLAG = "--run_parameter"
 INPUTS_SPEC_FLAG = "--json_serialized_inputs_spec_args"
+SHARED_FOLDER_FLAG = "--shared_folder"
+TRAINING_JOB_FLAG = "--training_job"
 
 Container: TypeAlias = spec.PipelineDeploymentConfig.PipelineContainerSpec
 
@@ -95,8 +98,9 @@ def build_job(config: PipelineConfig, graph: Pipeline, engine: Engine) -> dict[s
             step: StepConfig = getattr(config.kubeflow.steps, step_name(name))
             # The part of the KFP SDK that a step needs; the rest, with its Kubernetes client, takes seconds to import.
             executor.container.env.add(name="_KFP_RUNTIME", value="true")
-            set_resources(executor.container, step)
+            set_resources(executor.container, waiting(step))
             set_retries(task, step, config.kubeflow)
+            share_work(config, name, executor.container)
             add_run_parameters(config, name, task, component, executor.container)
             # Never for Champion and Pusher, which look at what is being served, and for ImageExampleGen only where its
             # images are known not to change: TFX's drivers, which notice such changes, do not run on Kubeflow.
@@ -111,6 +115,26 @@ def build_job(config: PipelineConfig, graph: Pipeline, engine: Engine) -> dict[s
     pipeline_spec.deployment_spec.update(json_format.MessageToDict(deployment))
     job["pipelineSpec"] = json_format.MessageToDict(pipeline_spec)
     return job
+
+
+def waiting(step: StepConfig) -> StepConfig:
+    """What the step's own pod gets: little where its workers do the work."""
+    return StepConfig() if getattr(step, "workers", 1) > 1 else step
+
+
+def share_work(config: PipelineConfig, task: str, container: Container) -> None:
+    """Tells the entrypoint which other pods work for a task: a TFJob's, or Flink's."""
+    kubeflow, step = config.kubeflow, step_name(task)
+    if not shares_artifacts(kubeflow, step):
+        return
+    assert kubeflow.shared_volume
+    container.args.extend([SHARED_FOLDER_FLAG, f"{kubeflow.shared_volume.path}/{config.name}/{task}"])
+    if on_flink(kubeflow, step):
+        assert kubeflow.flink
+        beam = config.beam.arguments
+        container.args[:] = [word for word in container.args if word not in beam] + kubeflow.flink.arguments
+    else:
+        container.args.extend([TRAINING_JOB_FLAG, json.dumps(tfjob(kubeflow, step), sort_keys=True)])
 
 
 def name_artifact_types(graph: Pipeline) -> None:

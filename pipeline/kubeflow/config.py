@@ -18,6 +18,8 @@ StepName = Literal[
     "image_example_gen", "statistics_gen", "schema_gen", "example_validator", "data_gate", "transform", "tuner",
     "warm_start", "trainer", "champion", "evaluator", "infra_validator", "pusher", "report", "notify",
 ]  # fmt: skip
+BeamStep = Literal["image_example_gen", "statistics_gen", "transform", "evaluator"]
+"""The steps that run a Beam pipeline."""
 SCALE = {"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12} | {
     f"{prefix}i": 1024**power for power, prefix in enumerate("KMGT", start=1)
 }
@@ -113,6 +115,15 @@ class TrainingStep(CachedStep):
 
 
 @settings
+class TrainerStep(TrainingStep):
+    """The step that trains the model to be served."""
+
+    workers: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Pods that train it together, with these resources each, as a TFJob; more than 1 needs kubeflow.shared_volume. The
+    step's own pod then only waits."""
+
+
+@settings
 class GateStep(CachedStep):
     """A step whose failure is its verdict, which another try would only repeat."""
 
@@ -152,7 +163,7 @@ class StepsConfig:
     """Searches hyperparameters."""
     warm_start: StepConfig = Field(default_factory=StepConfig)
     """Copies the model being served for training to begin with, when trainer.warm_start says so."""
-    trainer: TrainingStep = Field(default_factory=TrainingStep)
+    trainer: TrainerStep = Field(default_factory=TrainerStep)
     """Trains."""
     champion: StepConfig = Field(default_factory=StepConfig)
     """Copies the model being served."""
@@ -227,6 +238,44 @@ class Volume:
 
 
 @settings
+class SharedVolume:
+    """A volume on which a step shares its artifacts with pods that work for it."""
+
+    claim: Name
+    """The claim, with the access mode ReadWriteMany; it is there before the run."""
+    path: AbsolutePath = "/mnt/shared"
+    """Where it is mounted, in every pod the same."""
+
+
+@settings
+class FlinkConfig:
+    """A Flink cluster that runs the Beam pipelines of the data steps, such as that of kfp/cluster/flink.yaml."""
+
+    job_server: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d+$")] = "flink-job-server:8099"
+    """Address of Beam's job server."""
+    artifact_server: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d+$")] = "flink-job-server:8098"
+    """Address of the same server for staged files."""
+    worker_pool: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+:\d+$")] = "localhost:50000"
+    """Address of Beam's worker pool as each task manager sees it: a container beside it."""
+    parallelism: Annotated[int, Field(ge=1, le=10_000)] = 4
+    """Parts that work is done in at once; at most the task slots that the cluster has."""
+    steps: list[BeamStep] = Field(default_factory=lambda: ["image_example_gen", "statistics_gen", "transform"])
+    """Steps that run on it; the others run Beam in their own pod."""
+
+    @property
+    def arguments(self) -> list[str]:
+        """Options of Beam's portable runner."""
+        return [
+            "--runner=PortableRunner",
+            f"--job_endpoint={self.job_server}",
+            f"--artifact_endpoint={self.artifact_server}",
+            "--environment_type=EXTERNAL",
+            f"--environment_config={self.worker_pool}",
+            f"--parallelism={self.parallelism}",
+        ]
+
+
+@settings
 class KubeflowConfig:
     """The cluster and what the pipeline gets there."""
 
@@ -252,6 +301,10 @@ class KubeflowConfig:
     """Secrets that every step gets."""
     volumes: list[Volume] = Field(default_factory=list)
     """Volumes, such as the one with the images and the one that TensorFlow Serving reads."""
+    shared_volume: SharedVolume | None = None
+    """The volume that several pods work on together, for steps.trainer.workers and for flink."""
+    flink: FlinkConfig | None = None
+    """The Flink cluster that the data steps use; without one, Beam runs in each step's own pod."""
     scratch: Memory = "20Gi"
     """Room for temporary files in /tmp, which each step has for itself."""
     webhook: Annotated[str, Field(pattern=r"^(https?://\S+|\$[A-Za-z_]\w*)$")] | None = None

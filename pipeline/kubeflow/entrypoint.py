@@ -9,7 +9,9 @@ This one imports the step's executor and nothing else.
 """
 
 import argparse
+import contextlib
 import importlib
+import json
 import logging
 import os
 import signal
@@ -28,15 +30,12 @@ from kfp.pipeline_spec import pipeline_spec_pb2 as spec
 
 from pipeline.kubeflow import artifact_types, parameters
 from pipeline.kubeflow.deferred import defer_heavy_packages, defer_tensorflow
+from pipeline.kubeflow.environment import ARTIFACT_ROOT, RUN_ID
 
 log = logging.getLogger("tfx_vision.entrypoint")
 
 MOUNTS = {"s3://": "/s3/", "minio://": "/minio/", "gs://": "/gcs/"}
 """Where KFP's launcher keeps the artifacts of a store (LocalPathForURI in its launcher_v2.go)."""
-ARTIFACT_ROOT = "TFX_VISION_ARTIFACT_ROOT"
-"""Environment variable with a folder that stands in for /, for the conformance run: it cannot write to /s3."""
-RUN_ID = "TFX_VISION_RUN_ID"
-"""Environment variable with the run's identity, which the platform spec sets."""
 OWN = "components."
 """Where executors are that import TensorFlow themselves if they need it."""
 TERMINATED = 128 + signal.SIGTERM
@@ -51,14 +50,37 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--json_serialized_invocation_args", required=True)
     parser.add_argument("--json_serialized_inputs_spec_args", required=True)
     parser.add_argument("--run_parameter", action="append", default=[])
+    parser.add_argument("--shared_folder", type=Path, help="where pods that work for this step see its artifacts")
+    parser.add_argument("--training_job", type=json.loads, help="the TFJob whose workers run the executor")
     options, beam_arguments = parser.parse_known_args(argv)
-    run(
-        options.executor_class_path,
-        json_format.Parse(options.json_serialized_invocation_args, spec.ExecutorInput(), ignore_unknown_fields=True),
-        json_format.Parse(options.json_serialized_inputs_spec_args, spec.ComponentInputsSpec()),
-        options.run_parameter,
-        beam_arguments,
+    request = json_format.Parse(
+        options.json_serialized_invocation_args, spec.ExecutorInput(), ignore_unknown_fields=True
     )
+    inputs_spec = json_format.Parse(options.json_serialized_inputs_spec_args, spec.ComponentInputsSpec())
+    with contextlib.ExitStack() as staging:
+        folder = options.shared_folder and options.shared_folder / os.environ[RUN_ID]
+        if folder:
+            from pipeline.kubeflow.shared_volume import staged
+
+            request = staging.enter_context(staged(request, folder, local_path))
+        if options.training_job:
+            hand_over(options, request)
+        else:
+            run(options.executor_class_path, request, inputs_spec, options.run_parameter, beam_arguments, folder)
+
+
+def hand_over(options: argparse.Namespace, request: spec.ExecutorInput) -> None:
+    """Has a TFJob's workers run the executor, each by this entrypoint."""
+    from pipeline.kubeflow import training_job
+
+    arguments = ["--executor_class_path", options.executor_class_path]
+    arguments += ["--json_serialized_invocation_args", json_format.MessageToJson(request, indent=None)]
+    arguments += ["--json_serialized_inputs_spec_args", options.json_serialized_inputs_spec_args]
+    arguments += [word for parameter in options.run_parameter for word in ("--run_parameter", parameter)]
+    try:
+        training_job.run(options.training_job, options.shared_folder.name, arguments)
+    except training_job.TrainingJobError as error:
+        sys.exit(f"training: {error}")
 
 
 def terminate(signum: int, frame: Any) -> NoReturn:
@@ -72,6 +94,7 @@ def run(
     inputs_spec: spec.ComponentInputsSpec,
     run_parameters: list[str],
     beam_arguments: list[str],
+    scratch_parent: Path | None = None,
 ) -> None:
     """Runs an executor and writes ExecutorOutput.
 
@@ -81,6 +104,7 @@ def run(
       inputs_spec: types of the parameters.
       run_parameters: NAME=PROPERTY:KEY.PATH of each run parameter among them.
       beam_arguments: Beam's arguments.
+      scratch_parent: where temporary files go that Beam's workers have to see; by default this pod's own.
     """
     uris = dict(localize(executor_input))
     load_narrowly(executor_path)
@@ -99,10 +123,12 @@ def run(
 
     module, _, name = executor_path.rpartition(".")
     executor_class = getattr(importlib.import_module(module), name)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(dir=scratch_parent) as scratch:
         executor = executor_class(context(executor_class, beam_arguments, scratch))
         log.info("running %s", executor_path)
         executor.Do(inputs, outputs, properties)
+    if not is_chief():
+        return
     if "blessing" in outputs:  # it names the models by numbers that only this process knows
         tfx_utils.refactor_model_blessing(outputs["blessing"][0], names)
     result = spec.ExecutorOutput()
@@ -140,6 +166,11 @@ def local_path(uri: str) -> str:
         if uri.startswith(scheme):
             return os.environ.get(ARTIFACT_ROOT, "") + mount + uri.removeprefix(scheme)
     raise ValueError(f"{uri} is in none of the stores that Kubeflow copies artifacts from: {', '.join(MOUNTS)}")
+
+
+def is_chief() -> bool:
+    """Whether this process reports the outputs: alone it does, and of a TFJob's workers the first."""
+    return json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index", 0) == 0
 
 
 def load_narrowly(executor_path: str) -> None:

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from pipeline.kubeflow.platform import RUN_ID
+from pipeline.kubeflow.environment import RUN_ID
 
 TIMEOUT_SECONDS = 30
 COMPLETE = "COMPLETE"

@@ -24,8 +24,8 @@ from store import Store
 
 Values = Mapping[str, struct_pb2.Value]
 
-LABELS = {"metadata.labels['pipeline/runid']": "run_id"}
-"""What the downward API gives a pod of KFP, of what this project asks for."""
+NAMESPACE = "default"
+"""Of the runs."""
 
 
 @dataclass
@@ -159,7 +159,7 @@ class Cluster:
         container, pod_config = compiled.executor(name).container, compiled.pod(name)
         command = [substituted(word, local_input) for word in [*container.command, *container.args]]
         environment = {one.name: one.value for one in container.env} | run.environment
-        environment |= {one.name: {"run_id": run.id}[LABELS[one.field_path]] for one in pod_config.field_path_as_env}
+        environment |= {one.name: downward_api(pod, run)[one.field_path] for one in pod_config.field_path_as_env}
         result.log = pod / "log"
         started = time.monotonic()
         with result.log.open("wb") as output:
@@ -210,6 +210,16 @@ class Cluster:
             else:
                 raise RefusedError(f"{key}: metadata {name} is null")
         return recorded
+
+
+def downward_api(pod: Path, run: Run) -> dict[str, str]:
+    """What Kubernetes tells a pod of KFP about itself, of what this project asks for."""
+    return {
+        "metadata.labels['pipeline/runid']": run.id,
+        "metadata.name": pod.name.lower(),
+        "metadata.uid": str(uuid.uuid5(uuid.NAMESPACE_URL, str(pod))),
+        "metadata.namespace": NAMESPACE,
+    }
 
 
 def resolve_inputs(task: spec.PipelineTaskSpec, run: Run, values: Values) -> spec.ExecutorInput.Inputs:

@@ -38,3 +38,20 @@ class Waiting(base_executor.BaseExecutor):
             time.sleep(120)
         finally:
             Path(os.environ["CLEANED_UP"]).touch()
+
+
+class Training(base_executor.BaseExecutor):
+    """One of several workers: the first writes the model. `config` tells which of them fails, or that all wait."""
+
+    def Do(self, input_dict, output_dict, exec_properties) -> None:
+        tf_config = json.loads(os.environ["TF_CONFIG"])
+        [schema], [model], index = input_dict["schema"], output_dict["model"], tf_config["task"]["index"]
+        print(f"worker {index} of {len(tf_config['cluster']['worker'])} trains", flush=True)
+        if exec_properties["config"] == f"fail {index}":
+            raise ValueError("64 images cannot be shared equally by 3 replicas")
+        if exec_properties["config"] != "train":
+            Path(model.uri).parents[1].joinpath(f"checkpoint {index}").touch()
+            time.sleep(120)
+        if index == 0:
+            Path(model.uri, "model.txt").write_text(Path(schema.uri, "schema.txt").read_text() + " trained")
+            model.set_string_custom_property("source", f"{schema.uri}/schema.txt")

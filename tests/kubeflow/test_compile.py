@@ -8,6 +8,7 @@ import compiled as kubeflow
 import pytest
 import yaml
 from kfp.pipeline_spec import pipeline_spec_pb2 as spec
+from kubernetes_api import admit
 
 from pipeline.config import ConfigError, build_config
 from pipeline.kubeflow.check import check
@@ -169,6 +170,9 @@ def test_vertex_gets_a_pipeline_job(cluster_config, tmp_path):
     assert job["pipelineSpec"]["schemaVersion"] == "2.1.0"
 
 
+WORKERS = {"image": "i", "shared_volume": {"claim": "shared"}, "steps": {"trainer": {"workers": 3}}}
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -176,6 +180,10 @@ def test_vertex_gets_a_pipeline_job(cluster_config, tmp_path):
         ({"pusher": {}}, "pusher.destination: is required"),
         ({"pusher": {"destination": "models"}}, "pusher.destination: models is relative"),
         ({"data": {"path": "/elsewhere"}}, "data.path: /elsewhere is on none of kubeflow.volumes"),
+        ({"kubeflow": WORKERS | {"shared_volume": None}}, "kubeflow.steps.trainer.workers: needs a volume that all"),
+        ({"kubeflow": {"image": "i", "flink": {}}}, "kubeflow.flink: needs a volume that all"),
+        ({"kubeflow": WORKERS, "trainer": {"strategy": "mirrored"}}, "trainer.strategy: mirrored trains in one pod"),
+        ({"kubeflow": WORKERS, "trainer": {"batch_size": 64}}, "64 images cannot be shared equally by 3 replicas"),
     ],
 )
 def test_what_cannot_work_on_a_cluster_is_refused(change, sentence):
@@ -204,3 +212,63 @@ def test_mistakes_in_the_section_name_their_key(kubeflow, sentence):
     with pytest.raises(ConfigError) as refused:
         build_config({"name": "x", "data": {"path": "/x"}, "kubeflow": kubeflow}, "x")
     assert sentence in str(refused.value)
+
+
+SHARED = {"claim": "shared", "path": "/mnt/shared"}
+
+
+def option(compiled, task: str, name: str) -> str:
+    """Value of an argument of a task's entrypoint."""
+    arguments = list(compiled.executor(task).container.args)
+    return arguments[arguments.index(name) + 1]
+
+
+def test_training_with_workers_gives_the_resources_to_the_workers(cluster_config, tmp_path):
+    compiled = compile_again(
+        cluster_config(
+            shared_volume=SHARED,
+            secrets=[{"name": "store", "env": {"AWS_ACCESS_KEY_ID": "id"}, "path": "/secrets"}],
+            tolerations=[{"key": "gpu"}],
+            image_pull_secrets=["registry"],
+            service_account="runner",
+            steps={
+                "trainer": {"workers": 4, "accelerators": 2, "memory_limit": "32Gi", "node_selector": {"pool": "gpu"}}
+            },
+            volumes=[
+                {"claim": "images", "path": "/mnt/images", "steps": ["image_example_gen"]},
+                {"claim": "models", "path": "/mnt/models", "steps": ["champion", "pusher"]},
+                {"claim": "checkpoints", "path": "/c", "sub_path": "x", "steps": ["trainer"]},
+            ],
+        ),
+        tmp_path,
+    )
+    job = json.loads(option(compiled, "Trainer", "--training_job"))
+    worker = job["spec"]["tfReplicaSpecs"]["Worker"]
+    assert worker["replicas"] == 4
+    pod = worker["template"]["spec"]
+    [container] = pod["containers"]
+    assert container["resources"]["limits"] == {"cpu": "8", "memory": "32Gi", "nvidia.com/gpu": "2"}
+    assert pod["nodeSelector"] == {"pool": "gpu"} and pod["serviceAccountName"] == "runner"
+    claims = {one["name"]: one.get("persistentVolumeClaim", {}).get("claimName") for one in pod["volumes"]}
+    mounted = {one["mountPath"]: claims[one["name"]] for one in container["volumeMounts"]}
+    assert mounted == {"/tmp": None, "/mnt/shared": "shared", "/c": "checkpoints", "/secrets": None}
+    admit(job | {"metadata": {"name": "trainer-x"} | job["metadata"]})
+    # The step's own pod sees the volume too, and only waits.
+    own = compiled.executor("Trainer").container.resources
+    assert own.resource_memory_limit == "3Gi" and not own.HasField("accelerator")
+    assert ("shared", "/mnt/shared") in [(one.constant, one.mount_path) for one in compiled.pod("Trainer").pvc_mount]
+    assert option(compiled, "Trainer", "--shared_folder") == "/mnt/shared/digits/Trainer"
+    assert "--training_job" not in compiled.executor("Tuner").container.args
+
+
+def test_flink_runs_the_beam_pipelines_of_its_steps(cluster_config, tmp_path):
+    compiled = compile_again(
+        cluster_config(shared_volume=SHARED, flink={"parallelism": 8, "steps": ["transform"]}), tmp_path
+    )
+    arguments = list(compiled.executor("Transform").container.args)
+    assert {"--runner=PortableRunner", "--environment_type=EXTERNAL", "--parallelism=8"} <= set(arguments)
+    assert "--runner=FnApiRunner" not in arguments
+    assert option(compiled, "Transform", "--shared_folder") == "/mnt/shared/digits/Transform"
+    assert "--runner=FnApiRunner" in compiled.executor("StatisticsGen").container.args
+    shared = {task for task in compiled.tasks if "shared" in [one.constant for one in compiled.pod(task).pvc_mount]}
+    assert shared == {"Transform"}

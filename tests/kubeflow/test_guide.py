@@ -57,13 +57,24 @@ def test_every_server_has_a_network_policy():
 
 
 def test_the_guide_s_configuration_is_accepted_and_fits_the_manifests():
-    [block] = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)
-    config = build_config({"name": "digits", **yaml.safe_load(block)}, "the guide")
+    document: dict = {"name": "digits"}
+    for block in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL):
+        merge(document, yaml.safe_load(block))
+    config = build_config(document, "the guide")
     check(config, "kubeflow")
     claims = {one["metadata"]["name"] for one in manifests("cluster") if one["kind"] == "PersistentVolumeClaim"}
-    assert {volume.claim for volume in config.kubeflow.volumes} == claims
+    assert {volume.claim for volume in (*config.kubeflow.volumes, config.kubeflow.shared_volume)} == claims
     [served] = [one["data"] for one in manifests("serving") if one["kind"] == "ConfigMap"]
     assert f'base_path: "{config.pusher.destination}"' in served["models.config"]
+
+
+def merge(document: dict, further: dict) -> None:
+    """Adds what a further section of the guide sets to what was set before."""
+    for key, value in further.items():
+        if isinstance(value, dict):
+            merge(document.setdefault(key, {}), value)
+        else:
+            document[key] = value
 
 
 def commands(program: str) -> list[list[str]]:

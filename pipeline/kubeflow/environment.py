@@ -1,0 +1,12 @@
+"""Environment variables of a step's container. Kubernetes' downward API fills those of the pod."""
+
+ARTIFACT_ROOT = "TFX_VISION_ARTIFACT_ROOT"
+"""A folder that stands in for /, for the conformance run: it cannot write to /s3."""
+RUN_ID = "TFX_VISION_RUN_ID"
+"""The run's identity. As a parameter it would be part of the cache's key."""
+POD_NAME = "TFX_VISION_POD_NAME"
+"""The step's pod, to which belongs what the step creates in the cluster."""
+POD_UID = "TFX_VISION_POD_UID"
+"""Its identity."""
+NAMESPACE = "TFX_VISION_NAMESPACE"
+"""Its namespace."""
