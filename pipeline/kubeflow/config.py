@@ -259,7 +259,7 @@ class FlinkConfig:
     """Address of Beam's worker pool as each task manager sees it: a container beside it."""
     parallelism: Annotated[int, Field(ge=1, le=10_000)] = 4
     """Parts that work is done in at once; at most the task slots that the cluster has."""
-    steps: list[BeamStep] = Field(default_factory=lambda: ["image_example_gen", "statistics_gen", "transform"])
+    steps: tuple[BeamStep, ...] = ("image_example_gen", "statistics_gen", "transform", "evaluator")
     """Steps that run on it; the others run Beam in their own pod."""
 
     @property

@@ -112,7 +112,7 @@ def volumes_and_mounts(config: KubeflowConfig, step: str) -> tuple[list[dict[str
     claims = [(config.shared_volume.claim, config.shared_volume.path, "")]
     claims += [(one.claim, one.path, one.sub_path) for one in config.volumes if not one.steps or step in one.steps]
     volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {"sizeLimit": config.scratch}}]
-    mounts = [{"name": "tmp", "mountPath": "/tmp"}]
+    mounts: list[dict[str, Any]] = [{"name": "tmp", "mountPath": "/tmp"}]
     for number, (claim, path, sub_path) in enumerate(claims):
         volumes.append({"name": f"claim-{number}", "persistentVolumeClaim": {"claimName": claim}})
         mounts.append({"name": f"claim-{number}", "mountPath": path} | ({"subPath": sub_path} if sub_path else {}))

@@ -13,9 +13,11 @@ import yaml
 from pipeline import console
 from pipeline.config import build_config
 from pipeline.kubeflow.check import check
+from pipeline.kubeflow.config import FlinkConfig, SharedVolume
 
 PROJECT = Path(__file__).parents[2]
 GUIDE = (PROJECT / "docs/kubeflow.md").read_text(encoding="utf-8")
+SERVERS = ("StatefulSet", "Deployment")
 VERSIONS = ("1.30", "1.37")
 """Of Kubernetes: the oldest and the newest whose schemas are looked at."""
 
@@ -37,7 +39,7 @@ def test_manifests_are_of_the_kubernetes_api(manifest, version):
 
 
 @pytest.mark.parametrize(
-    "manifest", [one for one in manifests("cluster") if one["kind"] in ("StatefulSet", "CronJob")], ids=named
+    "manifest", [one for one in manifests("cluster") if one["kind"] in (*SERVERS, "CronJob")], ids=named
 )
 def test_pods_have_no_root_no_privileges_and_a_disk_only_where_one_is_mounted(manifest):
     template = manifest["spec"].get("template") or manifest["spec"]["jobTemplate"]["spec"]["template"]
@@ -52,8 +54,29 @@ def test_pods_have_no_root_no_privileges_and_a_disk_only_where_one_is_mounted(ma
 def test_every_server_has_a_network_policy():
     policies = [one["spec"] for one in manifests("cluster") if one["kind"] == "NetworkPolicy"]
     guarded = [policy["podSelector"]["matchLabels"] for policy in policies if "Egress" in policy["policyTypes"]]
-    for server in (one for one in manifests("cluster") if one["kind"] == "StatefulSet"):
-        assert server["spec"]["template"]["metadata"]["labels"] in guarded
+    for server in (one for one in manifests("cluster") if one["kind"] in SERVERS):
+        labels = server["spec"]["template"]["metadata"]["labels"].items()
+        assert any(selected.items() <= labels for selected in guarded)
+
+
+def test_flink_is_where_the_configuration_s_defaults_look_for_it():
+    """Names and ports of the manifests, and the volumes at the paths that the steps have them at."""
+    document = {one["metadata"]["name"]: one for one in manifests("cluster") if one["kind"] in SERVERS}
+    services = {one["metadata"]["name"]: one for one in manifests("cluster") if one["kind"] == "Service"}
+    flink, shared = FlinkConfig(), SharedVolume(claim="shared")
+    [job_server] = document["flink-job-server"]["spec"]["template"]["spec"]["containers"]
+    for address, option in ((flink.job_server, "--job-port"), (flink.artifact_server, "--artifact-port")):
+        name, port = address.split(":")
+        assert int(port) in [one["port"] for one in services[name]["spec"]["ports"]]
+        assert f"{option}={port}" in job_server["args"]
+    managers = document["flink-taskmanager"]["spec"]
+    _, pool = managers["template"]["spec"]["containers"]
+    assert flink.worker_pool == f"localhost:{pool['ports'][0]['containerPort']}"
+    assert pool["command"][-1].endswith(flink.worker_pool.split(":")[1])
+    assert shared.path in [mount["mountPath"] for mount in pool["volumeMounts"]]
+    assert flink.parallelism == managers["replicas"]
+    version = re.search(r"^apache-beam==(\S+)", (PROJECT / "kfp/requirements.lock").read_text(), re.MULTILINE)[1]
+    assert job_server["image"].endswith(f":{version}")
 
 
 def test_the_guide_s_configuration_is_accepted_and_fits_the_manifests():

@@ -50,7 +50,7 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def test_two_workers_train_the_same_model_as_one_and_only_the_chief_writes(split, tmp_path):
+def test_two_workers_train_the_same_model_as_one_and_end_when_the_chief_alone_has_written(split, tmp_path):
     pattern = str(Path(split.files[0]).parent / "*")
     cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(2)]}
     workers = [
@@ -58,10 +58,10 @@ def test_two_workers_train_the_same_model_as_one_and_only_the_chief_writes(split
         for index in range(2)
     ]
     assert [facts(worker) for worker in workers] == [
-        {"chief": True, "replicas": 2},
-        {"chief": False, "replicas": 2},
+        {"chief": True, "replicas": 2, "written": True},
+        {"chief": False, "replicas": 2, "written": True},
     ]
-    assert facts(start(pattern, tmp_path / "one")) == {"chief": True, "replicas": 1}
+    assert facts(start(pattern, tmp_path / "one")) == {"chief": True, "replicas": 1, "written": True}
     two, one = (np.load(tmp_path / name / "weights.npz") for name in ("two", "one"))
     for name in one:
         assert np.abs(two[name] - one[name]).max() < TOLERANCE

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -31,9 +32,13 @@ def main(pattern: str, folder: Path) -> None:
     with strategies.written_by_chief(strategy, str(folder)) as [target]:
         outcome = fit(model, SETTINGS, split, split, folder=str(folder / "checkpoints"), log_dir=target)
         os.makedirs(target, exist_ok=True)
+        if strategies.is_chief(strategy):
+            time.sleep(2)  # a slow disk
         np.savez(Path(target) / "weights.npz", *model.get_weights())
         trainer.write_json(target, "history.json", outcome.history)
-    print(json.dumps({"chief": strategies.is_chief(strategy), "replicas": strategy.num_replicas_in_sync}))
+    strategies.wait_for_chief(strategy)
+    facts = {"chief": strategies.is_chief(strategy), "replicas": strategy.num_replicas_in_sync}
+    print(json.dumps(facts | {"written": (folder / "weights.npz").exists()}))
 
 
 if __name__ == "__main__":
