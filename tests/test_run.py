@@ -39,6 +39,7 @@ def test_first_run_executes_everything_and_pushes_version_1(digits_run):
     manifest = versions.read_manifest(digits_run.config.destination, 1)
     assert manifest.champion is None and manifest.pipeline == "digits"
     assert manifest.metrics["accuracy"] >= 0.9
+    assert manifest.why == f"first model: accuracy {manifest.metrics['accuracy']:.4f}, the threshold is 0.9000"
 
 
 def test_pushed_version_was_tried_in_a_server_and_has_its_warm_up_requests(digits_run):
@@ -143,7 +144,8 @@ def test_changed_training_setting_runs_trainer_and_what_follows(digits_run, conf
     assert all(changed.outcome(name) == "cached" for name in BEFORE_TRAINER)
     assert all(changed.outcome(name) != "cached" for name in FROM_TRAINER)
     assert versions.versions(digits_run.config.destination) == [1, 2]
-    assert versions.read_manifest(digits_run.config.destination, 2).champion == 1
+    challenger = versions.read_manifest(digits_run.config.destination, 2)
+    assert challenger.champion == 1 and "accurate" in challenger.why and "the champion (0.9" in challenger.why
     assert "champion 0.9" in changed.output
 
 

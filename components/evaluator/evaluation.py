@@ -146,6 +146,8 @@ class Evaluation:
     """[] unless it was asked for."""
     seconds: float
     """What reading and classifying took."""
+    reason: str = ""
+    """Why the candidate is blessed, a sentence; "" when it is not."""
 
 
 _ADAPTER = TypeAdapter(Evaluation)

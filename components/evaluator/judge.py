@@ -32,6 +32,8 @@ class Judgement:
     misses: list[Miss]
     unjudged: list[str]
     """A sentence for each threshold and slice that has too few images to be judged."""
+    reason: str
+    """Why the model is blessed, a sentence; "" when it is not."""
 
     @property
     def blessed(self) -> bool:
@@ -69,7 +71,21 @@ def judge(config: EvaluatorConfig, candidate: ModelResult, champion: ModelResult
         found = [with_context(miss, config, of_candidate[()], of_champion[()]) for miss in found]
         if config.equal == "refuse" and not any(miss.metric == "accuracy" and not miss.slice for miss in found):
             found += equal(of_candidate[()]["accuracy"], of_champion[()]["accuracy"])
-    return Judgement(misses=found, unjudged=list(unjudged))
+    compared = of_champion[()]["accuracy"] if champion else None
+    reason = "" if found else reason_of(config, of_candidate[()]["accuracy"], compared)
+    return Judgement(misses=found, unjudged=list(unjudged), reason=reason)
+
+
+def reason_of(config: EvaluatorConfig, candidate: float, champion: float | None) -> str:
+    """Why a model that missed nothing is blessed, from its accuracy and that of what is being served."""
+    if champion is None:
+        return f"first model: accuracy {candidate:.4f}, the threshold is {config.min_accuracy:.4f}"
+    if abs(candidate - champion) <= ROUNDING:
+        return f"as accurate as the champion ({champion:.4f}), and evaluator.equal is {config.equal}"
+    than = f"accurate than the champion ({candidate:.4f}, champion {champion:.4f})"
+    if candidate > champion:
+        return f"{candidate - champion:.4f} more {than}"
+    return f"{champion - candidate:.4f} less {than}; evaluator.max_accuracy_drop allows {config.max_accuracy_drop:.4f}"
 
 
 def metrics_by_slice(model: ModelResult) -> dict[Slice, dict[str, float]]:

@@ -53,6 +53,7 @@ def evaluate_tally(
         mistakes=tally.mistakes,
         robustness=[Robustness(name=name, scores=scores(robustness[name])) for name in robustness],
         seconds=round(seconds, 3),
+        reason=judgement.reason,
     )
     return evaluation, judgement.misses
 

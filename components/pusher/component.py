@@ -12,7 +12,7 @@ from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from components.champion.component import model_folder, served_version_of
 from components.driver import ObservingDriver
-from components.evaluator.evaluation import read_evaluation
+from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.infra_validator.component import EXTRA, is_infra_blessed
 from components.pusher.config import PusherConfig
 from serving import versions
@@ -59,6 +59,7 @@ class Executor(base_executor.BaseExecutor):
             pushed.set_int_custom_property("pushed", 0)
             return
         folder = model_folder(input_dict["model"])
+        evaluation = read_evaluation(artifact_utils.get_single_uri(input_dict["evaluation"]))
         try:
             manifest = versions.publish(
                 folder,
@@ -67,7 +68,8 @@ class Executor(base_executor.BaseExecutor):
                 champion=served_version_of(artifact_utils.get_single_instance(input_dict["champion"])),
                 pipeline=exec_properties["pipeline"],
                 run=self._context.pipeline_run_id,
-                metrics=manifest_metrics(artifact_utils.get_single_uri(input_dict["evaluation"])),
+                metrics=manifest_metrics(evaluation),
+                why=evaluation.reason,
                 label=exec_properties["label"],
                 keep=exec_properties["keep"],
                 extra=os.path.join(artifact_utils.get_single_uri(infra_blessing), EXTRA) if infra_blessing else None,
@@ -90,9 +92,9 @@ class Driver(ObservingDriver):
         return {"push": versions.push_identity(execution_info.exec_properties["destination"], model)}
 
 
-def manifest_metrics(evaluation: str) -> dict[str, float]:
+def manifest_metrics(evaluation: Evaluation) -> dict[str, float]:
     """What the manifest of a version says of its evaluation."""
-    candidate = read_evaluation(evaluation).candidate
+    candidate = evaluation.candidate
     return {
         "accuracy": candidate.overall.accuracy.value,
         "balanced_accuracy": candidate.balanced_accuracy.value,

@@ -159,6 +159,20 @@ def test_a_worse_challenger_is_refused_by_how_much_it_is_worse() -> None:
     assert found.misses == ["accuracy over all test images is 0.0150 below the champion's; 0.0100 is allowed"]
 
 
+def test_a_blessed_model_says_why() -> None:
+    champion, tolerant = wrong_on(LABELS, {1: 4}), EvaluatorConfig(max_accuracy_drop=0.1)
+    assert [
+        judged(tolerant, wrong_on(LABELS, {0: mistakes}), baseline).reason
+        for mistakes, baseline in ((4, None), (2, champion), (4, champion), (7, champion), (40, champion))
+    ] == [
+        "first model: accuracy 0.9800, the threshold is 0.5000",
+        "0.0100 more accurate than the champion (0.9900, champion 0.9800)",
+        "as accurate as the champion (0.9800), and evaluator.equal is bless",
+        "0.0150 less accurate than the champion (0.9650, champion 0.9800); evaluator.max_accuracy_drop allows 0.1000",
+        "",
+    ]
+
+
 def test_slices_with_too_few_images_are_not_judged_and_that_is_said() -> None:
     labels = np.array([0] * 50 + [1] * 50 + [2] * 50 + [3] * 5)
     config = EvaluatorConfig(min_class_accuracy=0.5, protected_classes=["eel"])
