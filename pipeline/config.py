@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 import pydantic
 import yaml
@@ -135,11 +135,17 @@ class InferenceConfig:
     """Where models are pushed to, such as runs/flowers/serving; the stable version answers."""
     beam: BeamConfig = Field(default_factory=BeamConfig)
     """How Beam runs."""
+    kubeflow: KubeflowConfig = Field(default_factory=KubeflowConfig)
+    """The cluster, for `tfx-vision compile`."""
 
     @property
     def folder(self) -> Path:
         """Absolute folder of everything this pipeline writes."""
         return Path(self.root).absolute() / self.name
+
+
+AnyConfig: TypeAlias = PipelineConfig | InferenceConfig
+"""What can be compiled."""
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> PipelineConfig:
@@ -154,6 +160,12 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> PipelineConf
 def load_inference_config(path: str | Path, overrides: Iterable[str] = ()) -> InferenceConfig:
     """The same for a batch inference."""
     return _build(InferenceConfig, _read_document(path, overrides), str(path))
+
+
+def load_any_config(path: str | Path, overrides: Iterable[str] = ()) -> AnyConfig:
+    """The same for either; a batch inference has `images` where a pipeline has `data`."""
+    document = _read_document(path, overrides)
+    return _build(InferenceConfig, document, str(path)) if "images" in document else build_config(document, str(path))
 
 
 def _read_document(path: str | Path, overrides: Iterable[str]) -> dict[str, Any]:

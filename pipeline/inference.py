@@ -15,13 +15,19 @@ from components.image_folder_gen.component import SPLIT, ImageFolderGen
 from pipeline.config import InferenceConfig
 
 
-def create_inference_pipeline(config: InferenceConfig) -> Pipeline:
+def create_inference_pipeline(config: InferenceConfig, cluster_root: str | None = None) -> Pipeline:
     """ImageFolderGen, Champion and BulkInferrer.
+
+    Args:
+      config: the batch inference.
+      cluster_root: for Kubeflow, which keeps the metadata itself: where artifacts go, "" for its own setting; None for
+        a run on this machine.
 
     The BulkInferrer's output `inference_result` holds a PredictionLog for each image: the request with the example,
     and the outputs of the signature `examples`.
     """
-    images = ImageFolderGen(str(Path(config.images).absolute()))
+    local = cluster_root is None
+    images = ImageFolderGen(str(Path(config.images).absolute()) if local else config.images)
     champion = Champion(None, config.destination)
     inferrer = BulkInferrer(
         images.outputs["examples"],
@@ -31,9 +37,11 @@ def create_inference_pipeline(config: InferenceConfig) -> Pipeline:
     )
     return Pipeline(
         pipeline_name=config.name,
-        pipeline_root=str(config.folder / "artifacts"),
+        pipeline_root=str(config.folder / "artifacts") if cluster_root is None else cluster_root,
         components=[images, champion, inferrer],
         enable_cache=True,
-        metadata_connection_config=sqlite_metadata_connection_config(str(config.folder / "metadata.db")),
+        metadata_connection_config=(
+            sqlite_metadata_connection_config(str(config.folder / "metadata.db")) if local else None
+        ),
         beam_pipeline_args=config.beam.arguments,
     )

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", metavar="FILE", required=True, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--engine", type=click.Choice(["kubeflow", "vertex"]), default="kubeflow", show_default=True)
 def compile_command(config: Path, overrides: tuple[str, ...], output: Path, engine: "Engine") -> None:
-    """Compile a pipeline for a cluster; the section `kubeflow` of the configuration describes it.
+    """Compile a pipeline, or a batch inference, for a cluster that the configuration's section `kubeflow` describes.
 
     FILE is YAML for Kubeflow Pipelines, which its page "Upload pipeline" and its SDK take, or JSON for Vertex AI.
     """
-    from pipeline.config import load_config
+    from pipeline.config import load_any_config
     from pipeline.kubeflow.check import check
 
-    settings = load_config(config, overrides)
+    settings = load_any_config(config, overrides)
     check(settings, engine)
     from pipeline.kubeflow.deferred import defer_everything
 

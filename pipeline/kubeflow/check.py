@@ -1,15 +1,16 @@
 """What a cluster needs of a configuration, found out before anything heavy is imported."""
 
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Literal
 
-from pipeline.config import ConfigError, PipelineConfig
+from pipeline.config import AnyConfig, ConfigError, InferenceConfig, PipelineConfig
 from pipeline.kubeflow.config import KubeflowConfig
 
 Engine = Literal["kubeflow", "vertex"]
 
 
-def check(config: PipelineConfig, engine: Engine) -> None:
+def check(config: AnyConfig, engine: Engine) -> None:
     """Refuses what works on this machine and cannot work on a cluster.
 
     Raises:
@@ -20,18 +21,9 @@ def check(config: PipelineConfig, engine: Engine) -> None:
         raise ConfigError("kubeflow.image: is required to compile; give the image that `make image` built and pushed")
     if engine == "vertex" and not (kubeflow.pipeline_root or "").startswith("gs://"):
         raise ConfigError("kubeflow.pipeline_root: Vertex AI needs a gs:// folder for the artifacts")
-    if not config.pusher.destination:
-        raise ConfigError(
-            "pusher.destination: is required to compile; give the folder that TensorFlow Serving watches, "
-            "on one of kubeflow.volumes, such as /mnt/models/NAME"
-        )
-    check_pods_that_work_together(config, engine)
-    for key, path in (
-        ("data.path", config.data.path),
-        ("data.test_path", config.data.test_path),
-        ("pusher.destination", config.pusher.destination),
-        ("trainer.checkpoints.directory", config.trainer.checkpoints.directory),
-    ):
+    if isinstance(config, PipelineConfig):
+        check_pods_that_work_together(config, engine)
+    for key, path in paths(config):
         if not path or "://" in path:
             continue
         if not path.startswith("/"):
@@ -64,6 +56,28 @@ def check_pods_that_work_together(config: PipelineConfig, engine: Engine) -> Non
             f"trainer.batch_size: {trainer.batch_size} images cannot be shared equally by {replicas} replicas; "
             f"take {nearest}, or set trainer.batch_size_is to per_replica"
         )
+
+
+def paths(config: AnyConfig) -> Iterator[tuple[str, str | None]]:
+    """The settings that say where something is or goes.
+
+    Raises:
+      ConfigError: there is no place for the models.
+    """
+    if isinstance(config, InferenceConfig):
+        yield from (("images", config.images), ("destination", config.destination))
+        return
+    if not config.pusher.destination:
+        raise ConfigError(
+            "pusher.destination: is required to compile; give the folder that TensorFlow Serving watches, "
+            "on one of kubeflow.volumes, such as /mnt/models/NAME"
+        )
+    yield from (
+        ("data.path", config.data.path),
+        ("data.test_path", config.data.test_path),
+        ("pusher.destination", config.pusher.destination),
+        ("trainer.checkpoints.directory", config.trainer.checkpoints.directory),
+    )
 
 
 def on_volume(path: str, config: KubeflowConfig) -> bool:

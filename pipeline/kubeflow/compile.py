@@ -15,8 +15,7 @@ from tfx.orchestration import tfx_runner
 from tfx.orchestration.kubeflow.v2 import kubeflow_v2_dag_runner
 from tfx.orchestration.pipeline import Pipeline
 
-from pipeline.config import PipelineConfig
-from pipeline.graph import create_pipeline
+from pipeline.config import AnyConfig, InferenceConfig
 from pipeline.kubeflow import artifact_types, parameters
 from pipeline.kubeflow.check import Engine, check
 from pipeline.kubeflow.config import KubeflowConfig, StepConfig, amount
@@ -37,7 +36,7 @@ Container: TypeAlias = spec.PipelineDeploymentConfig.PipelineContainerSpec
 class KubeflowRunner(tfx_runner.TfxRunner):
     """ "Runs" a pipeline by compiling it, as the `tfx` command expects of a runner."""
 
-    def __init__(self, config: PipelineConfig, output: str | Path | None = None, engine: Engine = "kubeflow"):
+    def __init__(self, config: AnyConfig, output: str | Path | None = None, engine: Engine = "kubeflow"):
         """Compiles for an engine into a file, by default NAME.yaml (NAME.json for Vertex AI)."""
         super().__init__()
         self.output = Path(output or f"{config.name}.{'json' if engine == 'vertex' else 'yaml'}")
@@ -58,11 +57,11 @@ class KubeflowRunner(tfx_runner.TfxRunner):
         self.output.write_text(text, encoding="utf-8")
 
 
-def compile_pipeline(config: PipelineConfig, output: str | Path, engine: Engine = "kubeflow") -> None:
+def compile_pipeline(config: AnyConfig, output: str | Path, engine: Engine = "kubeflow") -> None:
     """Writes the compiled pipeline.
 
     Args:
-      config: the pipeline's configuration.
+      config: of a pipeline or of a batch inference.
       output: the file; two YAML documents for Kubeflow, a PipelineJob as JSON for Vertex AI.
       engine: which of the two.
 
@@ -73,15 +72,22 @@ def compile_pipeline(config: PipelineConfig, output: str | Path, engine: Engine 
     KubeflowRunner(config, output, engine).run(build_graph(config))
 
 
-def build_graph(config: PipelineConfig) -> Pipeline:
+def build_graph(config: AnyConfig) -> Pipeline:
     """The graph of all runners, with the names that a cluster accepts."""
-    graph = create_pipeline(config, config.kubeflow.pipeline_root or "")
+    if isinstance(config, InferenceConfig):
+        from pipeline.inference import create_inference_pipeline
+
+        graph = create_inference_pipeline(config, config.kubeflow.pipeline_root or "")
+    else:
+        from pipeline.graph import create_pipeline
+
+        graph = create_pipeline(config, config.kubeflow.pipeline_root or "")
     graph.pipeline_info.pipeline_name = config.name.replace("_", "-")
     name_artifact_types(graph)
     return graph
 
 
-def build_job(config: PipelineConfig, graph: Pipeline, engine: Engine) -> dict[str, Any]:
+def build_job(config: AnyConfig, graph: Pipeline, engine: Engine) -> dict[str, Any]:
     """KFP's PipelineJob as JSON values."""
     runner = kubeflow_v2_dag_runner.KubeflowV2DagRunner(
         kubeflow_v2_dag_runner.KubeflowV2DagRunnerConfig(
@@ -122,7 +128,7 @@ def waiting(step: StepConfig) -> StepConfig:
     return StepConfig() if getattr(step, "workers", 1) > 1 else step
 
 
-def share_work(config: PipelineConfig, task: str, container: Container) -> None:
+def share_work(config: AnyConfig, task: str, container: Container) -> None:
     """Tells the entrypoint which other pods work for a task: a TFJob's, or Flink's."""
     kubeflow, step = config.kubeflow, step_name(task)
     if not shares_artifacts(kubeflow, step):
@@ -173,7 +179,7 @@ def set_retries(task: spec.PipelineTaskSpec, step: StepConfig, config: KubeflowC
 
 
 def add_run_parameters(
-    config: PipelineConfig,
+    config: AnyConfig,
     name: str,
     task: spec.PipelineTaskSpec,
     component: spec.ComponentSpec,
@@ -181,8 +187,9 @@ def add_run_parameters(
 ) -> None:
     """Makes run parameters inputs of a task, and tells its entrypoint where they belong."""
     properties = {key: value.runtime_value.constant.string_value for key, value in task.inputs.parameters.items()}
-    for parameter, place in list(parameters.places(name, properties)):
-        value = setting(config, parameters.RUN_PARAMETERS[parameter])
+    known = run_parameters(config)
+    for parameter, place in list(parameters.places(known, name, properties)):
+        value = setting(config, known[parameter])
         if value is None or parameter not in offered(config):
             continue
         task.inputs.parameters[parameter].component_input_parameter = parameter
@@ -192,20 +199,27 @@ def add_run_parameters(
     container.args[position] = json_format.MessageToJson(component.input_definitions, sort_keys=True, indent=None)
 
 
-def offered(config: PipelineConfig) -> list[str]:
+def run_parameters(config: AnyConfig) -> dict[str, str]:
+    """Names of the run parameters, and the settings they replace."""
+    inference = isinstance(config, InferenceConfig)
+    return parameters.INFERENCE_PARAMETERS if inference else parameters.RUN_PARAMETERS
+
+
+def offered(config: AnyConfig) -> list[str]:
     """The run parameters that change something with this configuration."""
+    searched = isinstance(config, InferenceConfig) or config.tuner.enabled
     return [
         name
-        for name, key in parameters.RUN_PARAMETERS.items()
-        if setting(config, key) is not None and (config.tuner.enabled or not key.startswith("tuner."))
+        for name, key in run_parameters(config).items()
+        if setting(config, key) is not None and (searched or not key.startswith("tuner."))
     ]
 
 
-def root_inputs(config: PipelineConfig) -> spec.ComponentInputsSpec:
+def root_inputs(config: AnyConfig) -> spec.ComponentInputsSpec:
     """The run parameters with their types, defaults and descriptions."""
     inputs = spec.ComponentInputsSpec()
     for name in offered(config):
-        key = parameters.RUN_PARAMETERS[name]
+        key = run_parameters(config)[name]
         value = setting(config, key)
         described = inputs.parameters[name]
         described.parameter_type, described.is_optional = parameter_type(value), True
@@ -214,7 +228,7 @@ def root_inputs(config: PipelineConfig) -> spec.ComponentInputsSpec:
     return inputs
 
 
-def setting(config: PipelineConfig, key: str) -> Any:
+def setting(config: AnyConfig, key: str) -> Any:
     """The value at a key path."""
     value: Any = config
     for part in key.split("."):
@@ -222,10 +236,11 @@ def setting(config: PipelineConfig, key: str) -> Any:
     return value
 
 
-def describe(config: PipelineConfig, key: str) -> str:
+def describe(config: AnyConfig, key: str) -> str:
     """The description of a setting, on one line."""
-    section, last = key.rsplit(".", 1)
-    return " ".join(type(setting(config, section)).__pydantic_fields__[last].description.split())
+    section, _, last = key.rpartition(".")
+    owner: Any = type(setting(config, section) if section else config)
+    return " ".join(owner.__pydantic_fields__[last].description.split())
 
 
 def parameter_type(value: Any) -> int:

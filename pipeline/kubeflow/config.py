@@ -17,6 +17,7 @@ AbsolutePath = Annotated[str, Field(pattern=r"^/[^:]*$")]
 StepName = Literal[
     "image_example_gen", "statistics_gen", "schema_gen", "example_validator", "data_gate", "transform", "tuner",
     "warm_start", "trainer", "champion", "evaluator", "infra_validator", "pusher", "report", "notify",
+    "image_folder_gen", "bulk_inferrer",
 ]  # fmt: skip
 BeamStep = Literal["image_example_gen", "statistics_gen", "transform", "evaluator"]
 """The steps that run a Beam pipeline."""
@@ -177,6 +178,10 @@ class StepsConfig:
     """Writes the report."""
     notify: NotifyStep = Field(default_factory=NotifyStep)
     """Tells the webhook, when there is one."""
+    image_folder_gen: IngestStep = Field(default_factory=IngestStep)
+    """Reads the images of a batch inference."""
+    bulk_inferrer: DataStep = Field(default_factory=DataStep)
+    """Asks the model about each of them."""
 
 
 @settings

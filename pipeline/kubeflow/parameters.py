@@ -25,22 +25,26 @@ RUN_PARAMETERS = {
 }
 """Names of the run parameters, and the settings they replace. One whose setting is None is not offered."""
 
+INFERENCE_PARAMETERS = {"images": "images", "destination": "destination"}
+"""Those of a batch inference."""
+
 SETTINGS_IN = {("ImageExampleGen", "config"): "data", ("Evaluator", "config"): "evaluator"}
 """Properties that hold one section of the settings; the others hold the whole, or several by name."""
 
 
-def places(task: str, properties: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def places(run_parameters: Mapping[str, str], task: str, properties: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Where the run parameters belong in a task's properties.
 
     Args:
+      run_parameters: RUN_PARAMETERS or INFERENCE_PARAMETERS.
       task: name of the task, which is the component's.
       properties: its properties by name, as TFX built them.
 
     Yields:
       (parameter, place): the place is PROPERTY or PROPERTY:KEY.PATH.
     """
-    for name, setting in RUN_PARAMETERS.items():
-        section, _, key = setting.partition(".")
+    for name, setting in run_parameters.items():
+        section, _, key = setting.rpartition(".")
         if key in properties:
             yield name, key
         for property_name in ("config", "custom_config"):

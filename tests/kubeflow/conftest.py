@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from store import Store, running_store
 
-from pipeline.config import PipelineConfig
+from pipeline.config import InferenceConfig, PipelineConfig
+from pipeline.kubeflow.config import KubeflowConfig, Volume
 
 IMAGES, MODELS = "/mnt/images", "/mnt/models"
 
@@ -48,6 +49,29 @@ def compiled_file(cluster_config: Callable[..., PipelineConfig], tmp_path_factor
 
     path = tmp_path_factory.mktemp("compiled") / "pipeline.yaml"
     compile_pipeline(cluster_config(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def compiled_inference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A batch inference compiled."""
+    from pipeline.kubeflow.compile import compile_pipeline
+
+    config = InferenceConfig(
+        name="digits_inference",
+        images=f"{IMAGES}/unlabelled",
+        destination=f"{MODELS}/digits",
+        kubeflow=KubeflowConfig(
+            image=KUBEFLOW["image"],
+            pipeline_root=KUBEFLOW["pipeline_root"],
+            volumes=[
+                Volume(claim="images", path=IMAGES, steps=["image_folder_gen"]),
+                Volume(claim="models", path=MODELS, steps=["champion"]),
+            ],
+        ),
+    )
+    path = tmp_path_factory.mktemp("compiled") / "inference.yaml"
+    compile_pipeline(config, path)
     return path
 
 

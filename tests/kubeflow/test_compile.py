@@ -48,6 +48,18 @@ def test_every_component_of_the_graph_is_a_task(compiled):
     }  # fmt: skip
 
 
+def test_a_batch_inference_is_compiled_too(compiled_inference):
+    inference = kubeflow.read(compiled_inference)
+    assert kubeflow.refused(inference) == []
+    assert set(inference.tasks) == {"ImageFolderGen", "Champion", "BulkInferrer"}
+    having = {name: set(one.inputs.parameters) & {"images", "destination"} for name, one in inference.tasks.items()}
+    assert having == {"ImageFolderGen": {"images"}, "Champion": {"destination"}, "BulkInferrer": set()}
+    assert set(inference.pipeline.root.input_definitions.parameters) == {"images", "destination"}
+    assert [mount.constant for mount in inference.pod("Champion").pvc_mount] == ["models"]
+    cached = {name for name, task in inference.tasks.items() if task.caching_options.enable_cache}
+    assert cached == {"BulkInferrer"}
+
+
 COMPILE = """
 import sys
 from pipeline.console import main

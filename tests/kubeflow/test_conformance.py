@@ -212,6 +212,25 @@ def test_end_of_a_good_run_is_told_too(first, told):
     assert message["succeeded"] and message["text"] == f"digits: run {first.id} succeeded"
 
 
+def test_batch_inference_asks_the_served_model(
+    first, cluster, compiled_inference, folders, store, digits_folder, tmp_path
+):
+    import shutil
+
+    import tensorflow as tf
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    shutil.copytree(digits_folder / "7", tmp_path / "unlabelled")
+    run = cluster.run(compiled_inference, images=str(tmp_path / "unlabelled"), destination=folders["destination"])
+    assert run.succeeded, "\n".join(task.log.read_text()[-3000:] for task in run.tasks.values() if task.log)
+    files = [str(file) for file in fetch(store, run, "BulkInferrer", "inference_result", tmp_path / "out").iterdir()]
+    records = tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator()
+    logs = [prediction_log_pb2.PredictionLog.FromString(record).predict_log for record in records]
+    answers = [tf.make_ndarray(log.response.outputs["label"])[0].decode() for log in logs]
+    assert len(answers) == len(list((digits_folder / "7").iterdir()))
+    assert answers.count("7") / len(answers) >= 0.9
+
+
 def test_wrong_run_parameters_are_refused_before_anything_runs(cluster, compiled_file):
     with pytest.raises(RefusedError, match="epocs is not one of"):
         cluster.run(compiled_file, epocs=3)
