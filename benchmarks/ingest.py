@@ -1,10 +1,11 @@
-"""Ingestion and statistics against stock TFX and plain file reading, on the same images.
+"""Ingestion and statistics against stock TFX and plain file reading, on the same images; and far more images.
 
-Usage: ingest.py [IMAGES] [--peer no]   (default 10,000 of Fashion-MNIST's training images; more are drawn at random)
+Usage: ingest.py [IMAGES]      (default 20,000 of Fashion-MNIST's training images; `make demo` fetches them)
+       ingest.py --scale [SIZE ...]   (default 10,000, 100,000 and 1,000,000 images of noise; minutes)
 
 ImageExampleGen reads a folder of PNGs; stock TFX, which reads no images, gets the same files in a TFRecord. Each runs
-in a process of its own, after its imports. Writes ingest.md beside this file; `--peer no` measures ours alone and
-prints, for hundreds of thousands of images.
+in a process of its own, after its imports. With --scale ours reads TFRecords of every size, and folders up to 100,000
+files. Both write their part of ingest.md beside this file.
 """
 
 import argparse
@@ -13,76 +14,145 @@ import os
 import random
 import resource
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
 from whole_run import SOURCE, machine, write_records
 
 SPLITS = ("train", "eval", "test")
+REPORT = Path(__file__).with_suffix(".md")
+SCALE = "\n## From ten thousand to a million\n"
+FOLDERS = 100_000
+"""Images that are also tried as files in folders."""
+BLOCK = 10_000
+"""Images of noise made at a time; files in a folder."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("images", type=int, nargs="?", default=10_000)
-    parser.add_argument("--peer", choices=["yes", "no"], default="yes")
+    parser.add_argument("images", type=int, nargs="?", default=20_000)
+    parser.add_argument("--scale", type=int, nargs="*")
     parser.add_argument("--child")
     parser.add_argument("--work", type=Path)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(CHILDREN[options.child](options.work)))
         return
+    first, _, second = REPORT.read_text().partition(SCALE) if REPORT.exists() else ("", "", "")
+    if options.scale is None:
+        first = comparison(options.images)
+    else:
+        second = scale(options.scale or [10_000, 100_000, 1_000_000])
+    REPORT.write_text(first + (SCALE + second if second else ""))
+    print(REPORT.read_text())
+
+
+def comparison(images: int) -> str:
+    """Ours and stock TFX's, as a table."""
+    files = sorted(SOURCE.glob("*/*.png"))
+    if len(files) < images:
+        sys.exit(f"{SOURCE} has {len(files):,} images; tfx-vision data fetch fashion-mnist fetches 60,000.")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        make_images(work / "images", options.images)
-        chosen = [name for name in CHILDREN if options.peer == "yes" or not name.startswith("stock")]
-        results = {name: child(name, work) for name in chosen}
-    text = table(options.images, results)
-    if options.peer == "yes":
-        (Path(__file__).parent / "ingest.md").write_text(text)
-    print(text)
+        for file in random.Random(1).sample(files, images):
+            (work / "images" / file.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, work / "images" / file.parent.name)
+        return table(images, {name: child(name, work) for name in COMPARED})
 
 
-def make_images(folder: Path, count: int) -> None:
-    """Fashion-MNIST's training images, as many as there are, and then grey noise of the same size."""
-    found = random.Random(1).sample(files, count) if len(files := sorted(SOURCE.glob("*/*.png"))) >= count else files
-    for file in found:
-        (folder / file.parent.name).mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, folder / file.parent.name)
-    if missing := count - len(found):
-        import numpy as np
-        from PIL import Image
+def scale(sizes: list[int]) -> str:
+    """Ours alone on ever more images, as a table."""
+    lines = [
+        "",
+        f"{date.today()}, {machine()}. Images of noise, 28 × 28 PNGs, everything on; `benchmarks/ingest.py --scale`.",
+        "Shards are the smallest and largest of the training split. Near copies are looked for among 10,000 images and",
+        "pixels measured on 2,000 whatever the size, so their share of the cost falls.",
+        "",
+        "| images | from | images/s | µs of CPU per image | peak MiB, with imports | records per shard |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    for size in sizes:
+        for kind, make in (("folders", make_folders), ("TFRecords", make_records)):
+            if kind == "folders" and size > FOLDERS:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                make(Path(folder), size)
+                found = child(f"ImageExampleGen, {kind}", Path(folder))
+            speed, cpu = size / found["seconds"], found["cpu"] / size * 1e6
+            shards = f"{min(found['shards']):,} … {max(found['shards']):,}"
+            lines.append(f"| {size:,} | {kind} | {speed:,.0f} | {cpu:.0f} | {found['peak']:,.0f} | {shards} |")
+    return "\n".join(lines) + "\n"
 
-        chance = np.random.default_rng(1)
-        for index in range(missing):
-            if index % 10_000 == 0:
-                pixels = chance.integers(0, 256, (10_000, 28, 28), np.uint8)
-            target = folder / f"class {index % 10}" / f"{index // 10_000:03}"
-            if index % 10_000 < 10:
-                target.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels[index % 10_000]).save(target / f"{index}.png", compress_level=0)
+
+def noise(count: int) -> Iterator[bytes]:
+    """Grey PNGs of noise, no two the same."""
+    import numpy as np
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    chance = np.random.default_rng(1)
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 28, 28, 8, 0, 0, 0, 0))
+    end = chunk(b"IEND", b"")
+    for index in range(count):
+        if index % BLOCK == 0:
+            rows = chance.integers(0, 256, (BLOCK, 28, 29), np.uint8)
+            rows[:, :, 0] = 0  # the filter of each row: none
+        yield start + chunk(b"IDAT", zlib.compress(rows[index % BLOCK].tobytes(), 0)) + end
+
+
+def make_folders(work: Path, count: int) -> None:
+    for index, encoded in enumerate(noise(count)):
+        folder = work / "images" / f"class {index % 10}" / f"{index // BLOCK:03}"
+        if index % BLOCK < 10:
+            folder.mkdir(parents=True)
+        (folder / f"{index}.png").write_bytes(encoded)
+
+
+def make_records(work: Path, count: int) -> None:
+    """In eight files, by another process: TensorFlow is no part of this one."""
+    code = f"import ingest, pathlib; ingest.write_noise(pathlib.Path({str(work)!r}), {count})"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent, env=ENVIRONMENT)
+
+
+def write_noise(work: Path, count: int) -> None:
+    import tensorflow as tf
+
+    (work / "records").mkdir()
+    writers = [tf.io.TFRecordWriter(str(work / "records" / f"noise-{shard}.tfrecord")) for shard in range(8)]
+    for index, encoded in enumerate(noise(count)):
+        example = tf.train.Example()
+        example.features.feature["image"].bytes_list.value.append(encoded)
+        example.features.feature["label"].bytes_list.value.append(b"class %d" % (index % 10))
+        writers[index % 8].write(example.SerializeToString())
+    for writer in writers:
+        writer.close()
 
 
 def child(name: str, work: Path) -> dict:
     print(f"running {name}", file=sys.stderr, flush=True)
     command = [sys.executable, __file__, "--child", name, "--work", str(work)]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    process = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.run(command, check=True, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     return json.loads(process.stdout.splitlines()[-1])
 
 
 def measured(work: Callable[[], None]) -> dict:
-    """Wall-clock and CPU seconds, and the process's peak memory."""
-    wall, cpu = time.monotonic(), time.process_time()
+    """Wall-clock and CPU seconds, and peak memory, of this process and those it has started."""
+    wall, cpu = time.monotonic(), sum(os.times()[:4])
     work()
+    alone = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return {
         "seconds": time.monotonic() - wall,
-        "cpu": time.process_time() - cpu,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "cpu": sum(os.times()[:4]) - cpu,
+        "peak": (alone + largest * min(3, (os.cpu_count() or 1) - 1)) / 1024,
     }
 
 
@@ -104,23 +174,38 @@ def artifact(kind: type, uri: Path):  # type: ignore[no-untyped-def]
 
 
 def context(kind: type):  # type: ignore[no-untyped-def]
-    return kind.Context(["--runner=FnApiRunner"], tmp_dir=tempfile.mkdtemp(), unique_id="1")  # type: ignore[attr-defined]
+    from pipeline.config import BeamConfig
+
+    return kind.Context(BeamConfig().arguments, tmp_dir=tempfile.mkdtemp(), unique_id="1")  # type: ignore[attr-defined]
 
 
-def ingest(work: Path) -> dict:
-    """ImageExampleGen over the folder."""
+def ingest(work: Path, path: str = "images", output: str = "ours", **settings: object) -> dict:
+    """ImageExampleGen."""
+    import pyarrow.parquet as pq
     from tfx.types import standard_artifacts
 
     from components.image_example_gen.component import Quarantine
     from components.image_example_gen.config import DataConfig
     from components.image_example_gen.executor import Executor
-    from transform.config import to_json
+    from transform.config import from_json, to_json
 
-    config = DataConfig(path=str(work / "images"))
+    config = from_json(DataConfig, {"path": str(work / path)} | settings)
     kinds = {"examples": standard_artifacts.Examples, "facts": standard_artifacts.Examples, "quarantine": Quarantine}
-    outputs = {name: [artifact(kind, work / "ours" / name)] for name, kind in kinds.items()}
+    outputs = {name: [artifact(kind, work / output / name)] for name, kind in kinds.items()}
     executor = Executor(context(Executor))
-    return measured(lambda: executor.Do({}, outputs, {"config": json.dumps(to_json(config))}))
+    found = measured(lambda: executor.Do({}, outputs, {"config": json.dumps(to_json(config))}))
+    files = (work / output / "facts" / "Split-train").iterdir()
+    return found | {"shards": [pq.read_metadata(file).num_rows for file in files]}
+
+
+def ingest_plain(work: Path) -> dict:
+    """ImageExampleGen without what stock TFX does not do."""
+    return ingest(work, output="plain", pixel_sample=0, duplicates={"near": 0})
+
+
+def ingest_records(work: Path) -> dict:
+    """ImageExampleGen over TFRecords."""
+    return ingest(work, "records")
 
 
 def statistics(work: Path) -> dict:
@@ -175,13 +260,16 @@ def stock_statistics(work: Path) -> dict:
     return measured(lambda: stock.Do({"examples": [examples]}, {"statistics": [output]}, {"exclude_splits": "null"}))
 
 
-CHILDREN: dict[str, Callable[[Path], dict]] = {
+ENVIRONMENT = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+COMPARED: dict[str, Callable[[Path], dict]] = {
     "plain reading": read_files,
     "ImageExampleGen": ingest,
+    "ImageExampleGen without near copies and pixels": ingest_plain,
     "StatisticsGen": statistics,
     "stock ImportExampleGen": stock_ingest,
     "stock StatisticsGen": stock_statistics,
 }
+CHILDREN = COMPARED | {"ImageExampleGen, folders": ingest, "ImageExampleGen, TFRecords": ingest_records}
 
 
 def table(images: int, results: dict[str, dict]) -> str:
@@ -194,9 +282,10 @@ def table(images: int, results: dict[str, dict]) -> str:
         "| | images/s | images per CPU second | ratio to stock | peak MiB, with imports |",
         "|---|---:|---:|---:|---:|",
     ]
-    peers = {"ImageExampleGen": "stock ImportExampleGen", "StatisticsGen": "stock StatisticsGen"}
     for name, found in results.items():
-        peer = results.get(peers.get(name, ""))
+        peer = None
+        if not name.startswith(("stock", "plain")):
+            peer = results["stock StatisticsGen" if name == "StatisticsGen" else "stock ImportExampleGen"]
         ratio = f"{peer['seconds'] / found['seconds']:.1f} ×" if peer else ""
         speed, cpu = images / found["seconds"], images / found["cpu"]
         lines.append(f"| {name} | {speed:,.0f} | {cpu:,.0f} | {ratio} | {found['peak']:,.0f} |")

@@ -1,5 +1,6 @@
 """What the `quarantine` artifact says of copies and near copies, with their pictures."""
 
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,8 @@ import tensorflow as tf
 from components.image_example_gen import shards
 from components.image_example_gen.config import DuplicateConfig
 from components.image_example_gen.duplicates import COLUMNS, Pair, Rows, is_conflict, is_leak
+from components.image_example_gen.headers import LARGEST
+from components.image_example_gen.sources import ImageFile, read_file
 from components.image_example_gen.thumbnails import thumbnail
 from transform import features
 
@@ -86,7 +89,21 @@ def report(
 
 
 def load_pictures(rows: Sequence[Mapping[str, Any]], examples: str) -> dict[bytes, str]:
-    """Small pictures by content hash, read from the shards that hold the rows."""
+    """Small pictures by content hash, from the images' own files; where they have none, from the shards."""
+    pictures = {}
+    for row in rows:
+        path, content_hash = row[features.PATH].decode(errors="surrogateescape"), row[features.CONTENT_HASH]
+        item = read_file(ImageFile(path, "", 0, 0.0), LARGEST)
+        if hashlib.sha256(item.encoded).hexdigest().encode() != content_hash:
+            break  # a member of an archive, or changed
+        pictures[content_hash] = thumbnail(item.encoded)
+    return pictures | pictures_from_shards(
+        [row for row in rows if row[features.CONTENT_HASH] not in pictures], examples
+    )
+
+
+def pictures_from_shards(rows: Sequence[Mapping[str, Any]], examples: str) -> dict[bytes, str]:
+    """Small pictures by content hash; every shard is read up to the last that is wanted."""
     wanted: dict[tuple[str, int], dict[int, bytes]] = defaultdict(dict)
     for row in rows:
         wanted[row["split"], row["shard"]][row["row"]] = row[features.CONTENT_HASH]

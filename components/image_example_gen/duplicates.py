@@ -40,27 +40,40 @@ def near_pairs(table: pa.Table, distance: int) -> list[Pair]:
     if len(hashed) < 2:
         return []
     bits = np.frombuffer(b"".join(hashed[PERCEPTUAL_HASH].to_pylist()), np.uint64).reshape(len(hashed), 4)
-    # An image without edges, or with very few, is near to every other of its kind and says nothing.
-    telling = np.flatnonzero(np.bitwise_count(bits).sum(axis=1) > 2 * distance)
-    bits = bits[telling]
-    found = []
-    for start in range(0, len(bits), BLOCK):
-        block, rest = bits[start : start + BLOCK], bits[start:]
-        differing = np.zeros((len(block), len(rest)), np.uint8)
-        far = np.zeros(differing.shape, bool)
-        for word in range(4):
-            count = np.bitwise_count(block[:, word, None] ^ rest[None, :, word])
-            far |= differing > 255 - count
-            differing += count
-        near = (differing <= distance) & ~far
-        rows, columns = np.nonzero(np.triu(near, 1))
-        found += [(start + i, start + j, int(differing[i, j])) for i, j in zip(rows, columns, strict=True)]
-    hashes = hashed[features.CONTENT_HASH].take(pa.array(telling))
-    found = [(i, j, bits) for i, j, bits in found if hashes[i] != hashes[j]]
-    taken = sorted({index for i, j, _ in found for index in (i, j)})
-    rows_by_index = dict(zip(taken, hashed.take(pa.array(telling[taken])).to_pylist(), strict=True)) if taken else {}
-    pairs = [(rows_by_index[i], rows_by_index[j], bits) for i, j, bits in found]
+    firsts, seconds, differing = near_indices(bits, distance)
+    codes = hashed[features.CONTENT_HASH].combine_chunks().dictionary_encode().indices.to_numpy()
+    different = codes[firsts] != codes[seconds]
+    firsts, seconds, differing = firsts[different], seconds[different], differing[different]
+    taken = np.unique([firsts, seconds])
+    rows = dict(zip(taken.tolist(), hashed.take(pa.array(taken, pa.int64())).to_pylist(), strict=True))
+    pairs = [(rows[i], rows[j], n) for i, j, n in zip(*(a.tolist() for a in (firsts, seconds, differing)), strict=True)]
     return sorted(pairs, key=lambda pair: (pair[2], pair[0][features.PATH], pair[1][features.PATH]))
+
+
+def near_indices(bits: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indices i < j of the pairs in uint64 [n, 4] that differ in at most `distance` bits, and in how many they do."""
+    ones = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
+    # An image without edges, or with very few, is near to every other of its kind and says nothing.
+    telling = np.flatnonzero(ones > 2 * distance)
+    order = telling[np.argsort(ones[telling], kind="stable")]
+    bits, ones = bits[order], ones[order]
+    # Most pairs differ enough in the words that vary most; only the rest is compared in full.
+    by_variety = sorted(range(4), key=lambda word: -len(np.unique(bits[:, word])))
+    words = [np.ascontiguousarray(bits[:, word]) for word in by_variety[: 1 + min(distance // 16, 2)]]
+    found = [(np.zeros(0, np.int64),) * 3]
+    for start in range(0, len(bits), BLOCK):
+        stop = min(start + BLOCK, len(bits))
+        # Hashes whose numbers of ones differ by more than `distance` do so themselves.
+        end = int(np.searchsorted(ones, ones[stop - 1] + distance, side="right"))
+        some = sum(np.bitwise_count(word[start:stop, None] ^ word[None, start:end]) for word in words)
+        rows, columns = np.nonzero(some <= distance)
+        rows, columns = rows[columns > rows] + start, columns[columns > rows] + start
+        differing = np.bitwise_count(bits[rows] ^ bits[columns]).sum(axis=1, dtype=np.int64)
+        near = differing <= distance
+        pairs = np.sort([order[rows[near]], order[columns[near]]], axis=0)
+        found.append((pairs[0], pairs[1], differing[near]))
+    firsts, seconds, differing = map(np.concatenate, zip(*found, strict=True))
+    return firsts, seconds, differing
 
 
 def is_leak(rows: Iterable[Mapping[str, Any]]) -> bool:

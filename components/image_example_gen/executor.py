@@ -4,10 +4,11 @@ import dataclasses
 import json
 import logging
 import os
-from collections import Counter
 from typing import Any
 
 import apache_beam as beam
+import tensorflow as tf
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from tfx import types
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
@@ -17,13 +18,20 @@ from tfx.types import artifact_utils
 from components.image_example_gen import duplicate_report, duplicates
 from components.image_example_gen import quarantine as left_out
 from components.image_example_gen.config import DataConfig
-from components.image_example_gen.ingest import IngestParts, Plan
+from components.image_example_gen.ingest import IngestParts, Plan, stow
 from components.image_example_gen.rearrange import final_splits, rearrange
 from components.image_example_gen.sources import DataError, Source, open_source
 from components.image_example_gen.spans import Resolved, resolve
 from components.image_example_gen.splits import buckets_for
 from transform import features
 from transform.config import from_json
+
+IN_PROCESS = ("", "FnApiRunner", "DirectRunner", "BundleBasedDirectRunner")
+"""Runners that use one core of this machine unless they are given more workers."""
+OTHERS = 3
+"""Processes that describe images, at most: with more, this one can read and write no faster."""
+MANY = 5_000
+"""Images from which on they pay for their start."""
 
 log = logging.getLogger("tfx_vision.ImageExampleGen")
 
@@ -46,18 +54,37 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples_utils.set_file_format(outputs["facts"], "FILE_FORMAT_PARQUET")
         folders = {name: artifact.uri for name, artifact in outputs.items()}
 
-        sources = open_sources(config)
-        counts = [source.count() for source in sources]
-        buckets = [buckets_for(config.splits, counts[0]), {"test": 1}]
-        log.info("reading %s images", f"{sum(counts):,}")
-        work = [
-            (Plan(config, of_source, sum(counts), **folders), part)
-            for source, of_source in zip(sources, buckets, strict=False)
-            for part in source.parts(config.shards)
-        ]
-        with self._make_beam_pipeline() as pipeline:
-            _ = pipeline | "List" >> beam.Create(work, reshuffle=True) | "Ingest" >> beam.ParDo(IngestParts())
-        conclude(config, buckets[0], **folders)
+        buckets, images, work = prepare(config, **folders)
+        others = idle_cores(self._beam_pipeline_args) if images >= MANY else 0
+        try:
+            with self._make_beam_pipeline() as pipeline:
+                _ = pipeline | "List" >> beam.Create(work, reshuffle=True) | "Ingest" >> beam.ParDo(IngestParts(others))
+        finally:
+            for name in work:
+                tf.io.gfile.remove(name)
+        conclude(config, buckets, **folders)
+
+
+def idle_cores(arguments: list[str]) -> int:
+    """Cores that a runner in this process leaves idle; 0 with any other, which has workers of its own."""
+    options = PipelineOptions(arguments)
+    in_process = (options.view_as(StandardOptions).runner or "") in IN_PROCESS
+    alone = options.view_as(DirectOptions).direct_num_workers == 1
+    return min((os.cpu_count() or 1) - 1, OTHERS) if in_process and alone else 0
+
+
+def prepare(config: DataConfig, examples: str, facts: str, quarantine: str) -> tuple[dict[str, int], int, list[str]]:
+    """Lists the images; the buckets of those to be split, how many there are in all, and the work to be done."""
+    sources = open_sources(config)
+    counts = [source.count() for source in sources]
+    total, buckets = sum(counts), buckets_for(config.splits, counts[0])
+    log.info("reading %s images", f"{total:,}")
+    work = [
+        stow(Plan(config, of_source, total, examples, facts, quarantine), part)
+        for source, of_source in zip(sources, (buckets, {"test": 1}), strict=False)
+        for part in source.parts(config.shards)
+    ]
+    return buckets, total, work
 
 
 def newest(config: DataConfig) -> tuple[DataConfig, Resolved]:
@@ -102,7 +129,7 @@ def conclude(config: DataConfig, buckets: dict[str, int], examples: str, facts: 
     pairs = duplicates.near_pairs(table, config.duplicates.distance) if config.duplicates.near else []
     found = duplicate_report.report(groups, pairs, config.duplicates, examples, pictures)
     left_out.write_json(os.path.join(quarantine, left_out.DUPLICATES), found)
-    refuse_empty_splits(config, Counter(table["split"].to_pylist()))
+    refuse_empty_splits(config, set(table["split"].unique().to_pylist()))
 
 
 def refuse_conflicts(config: DataConfig, conflicts: list[duplicates.Rows]) -> None:
@@ -118,9 +145,9 @@ def refuse_conflicts(config: DataConfig, conflicts: list[duplicates.Rows]) -> No
         )
 
 
-def refuse_empty_splits(config: DataConfig, counts: Counter[str]) -> None:
+def refuse_empty_splits(config: DataConfig, filled: set[str]) -> None:
     """Stops when a split got no image at all, which happens to tiny datasets."""
-    if empty := [split for split in features.SPLITS if not counts[split]]:
+    if empty := [split for split in features.SPLITS if split not in filled]:
         raise DataError(
             f"{config.path}: split {empty[0]} got no image; add images, give it more buckets in data.splits, "
             "or use data.splits.mode: stratified."

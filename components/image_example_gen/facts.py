@@ -3,17 +3,20 @@
 import hashlib
 
 from components.image_example_gen.config import LimitConfig
-from components.image_example_gen.headers import read_header
+from components.image_example_gen.headers import Unusable, read_header
+from components.image_example_gen.items import Item
 from components.image_example_gen.pixels import measure
-from components.image_example_gen.sources import Item
 from transform import features
 
-Facts = dict[str, bytes | int | float]
+Fact = bytes | int | float
+Facts = dict[str, Fact]
 """Raw features by name, without the image."""
 SCALE = 2**32
 
 
-def describe(item: Item, limits: LimitConfig, pixel_share: float = 0.0, near_share: float = 0.0) -> Facts:
+def describe(
+    item: Item, limits: LimitConfig, pixel_share: float = 0.0, near_share: float = 0.0, *, may_decode: bool = True
+) -> Facts:
     """The raw features of one image, from its header and, for a sample, its pixels.
 
     Args:
@@ -21,11 +24,15 @@ def describe(item: Item, limits: LimitConfig, pixel_share: float = 0.0, near_sha
       limits: what it may cost.
       pixel_share: share of the images whose pixels are measured, 0 … 1.
       near_share: share of the images that get a perceptual hash, 0 … 1.
+      may_decode: whether to decode, with TensorFlow, a file whose structure leaves a doubt.
 
     Raises:
       Unusable: it is no image that the transform can decode; says why.
+      Doubtful: it would have to be decoded.
     """
-    header = read_header(item.encoded, limits)
+    if item.trouble:
+        raise Unusable(item.trouble)
+    header = read_header(item.encoded, limits, may_decode=may_decode)
     content_hash = hashlib.sha256(item.encoded).hexdigest()
     # Of the hash's end: its beginning decides nothing else, and a sample must not depend on the other images.
     rank = int(content_hash[-8:], 16) / SCALE

@@ -59,15 +59,15 @@ def list_images(folder: str, config: DataConfig | None = None) -> list[ImageFile
     """
     config = config or DataConfig(path=folder)
     root = folder.rstrip("/") + "/"
-    found = list(walk(root))
-    if not found:
-        raise DataError(f"{folder} does not exist or is empty; it should hold one folder of images per class.")
-    images = []
-    for path, size, modified, trouble in found:
+    images, anything = [], False
+    for path, size, modified, trouble in walk(root):
+        anything = True
         relative = path[len(root) :]
         label, split = class_of(relative, config)
         if label and not is_clutter(relative):
             images.append(ImageFile(path, label, size, modified, group_of(relative, config), split, trouble))
+    if not anything:
+        raise DataError(f"{folder} does not exist or is empty; it should hold one folder of images per class.")
     classes = {image.label for image in images}
     if not images:
         raise DataError(

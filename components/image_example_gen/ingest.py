@@ -3,8 +3,9 @@
 import json
 import logging
 import os
+import pickle
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import cycle
@@ -14,17 +15,20 @@ import tensorflow as tf
 
 from components.image_example_gen import shards
 from components.image_example_gen.config import DataConfig
-from components.image_example_gen.facts import describe
+from components.image_example_gen.describers import Describers, Shares
 from components.image_example_gen.headers import Unusable
+from components.image_example_gen.items import Item
 from components.image_example_gen.records import serialize
-from components.image_example_gen.sources import Item, Part
+from components.image_example_gen.sources import Part
 from components.image_example_gen.splits import hash_of, split_of
 from transform import features
 
 log = logging.getLogger("tfx_vision.ImageExampleGen")
 
-STEP = 256
-"""Images between two words on the progress."""
+BATCH = 256
+"""Images that are read before they are described."""
+BATCH_BYTES = 32 * 2**20
+"""Bytes of images after which no more are."""
 
 
 @dataclass(frozen=True)
@@ -55,34 +59,57 @@ class Plan:
         return split_of(hash_of(item.group) if item.group else content_hash.decode(), self.buckets)
 
 
-class IngestParts(beam.DoFn):
-    """(plan, part) → nothing: the images are on the disk, none of them went through the runner."""
+def stow(plan: Plan, part: Part) -> str:
+    """Writes down what is to be done, where every worker finds it, and returns where that is.
 
-    def __init__(self) -> None:
+    The names of a million files are more than a runner wants to carry in its plan.
+    """
+    name = os.path.join(plan.quarantine, f"work-{'-'.join(sorted(plan.buckets))}-{part.shards[0]:05}.pickle")
+    with tf.io.gfile.GFile(name, "wb") as stream:
+        stream.write(pickle.dumps((plan, part)))
+    return name
+
+
+class IngestParts(beam.DoFn):
+    """What `stow` wrote down → nothing: the images are on the disk, none of them went through the runner.
+
+    Args:
+      others: processes beside the worker that describe images.
+    """
+
+    def __init__(self, others: int = 0) -> None:
+        self._others = others
         self._done = 0
 
-    def process(self, work: tuple[Plan, Part]) -> Iterator[None]:
-        plan, part = work
-        self._done = ingest(plan, part, self._done)
+    def setup(self) -> None:
+        self._describers = Describers(self._others)
+
+    def teardown(self) -> None:
+        self._describers.close()
+
+    def process(self, work: str) -> Iterator[None]:
+        with tf.io.gfile.GFile(work, "rb") as stream:
+            plan, part = pickle.loads(stream.read())
+        self._done = ingest(plan, part, self._describers, self._done)
         yield from ()
 
 
-def ingest(plan: Plan, part: Part, done: int = 0) -> int:
+def ingest(plan: Plan, part: Part, describers: Describers, done: int = 0) -> int:
     """Reads a part and writes its shards and its account of what was left out.
 
     Args:
       plan: what to do.
       part: what to read.
+      describers: who does it.
       done: images that this worker read before.
 
     Returns:
       Images that this worker has read now.
     """
     config, number = plan.config, plan.config.shards
-    shares = {
-        "pixel_share": min(1.0, config.pixel_sample / plan.total),
-        "near_share": min(1.0, config.duplicates.near / plan.total),
-    }
+    shares = Shares(
+        pixels=min(1.0, config.pixel_sample / plan.total), near=min(1.0, config.duplicates.near / plan.total)
+    )
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     left_out: list[dict[str, str]] = []
     with ExitStack() as stack:
@@ -95,27 +122,36 @@ def ingest(plan: Plan, part: Part, done: int = 0) -> int:
             )
             for split in plan.splits
         }
-        for item in part.read(part.what, config):
-            done += 1
-            if done % STEP == 0:
-                say(done, plan.total)
-            try:
-                if item.trouble:
-                    raise Unusable(item.trouble)
-                facts = describe(item, config.limits, **shares)
-            except Unusable as trouble:
-                left_out.append({"path": item.path, "label": item.label, "reason": str(trouble)})
-                log.warning("left out: %s: %s", item.path, trouble)
-                continue
-            split = plan.split_for(item, facts[features.CONTENT_HASH])  # type: ignore[arg-type]
-            counts[split][item.label] += 1
-            next(writers[split]).write(serialize(facts, item.encoded), facts)
+        for items in batches(part.read(part.what, config)):
+            for item, facts in zip(items, describers.describe(items, config.limits, shares), strict=True):
+                if isinstance(facts, Unusable):
+                    left_out.append({"path": item.path, "label": item.label, "reason": str(facts)})
+                    log.warning("left out: %s: %s", item.path, facts)
+                    continue
+                split = plan.split_for(item, facts[features.CONTENT_HASH])  # type: ignore[arg-type]
+                counts[split][item.label] += 1
+                next(writers[split]).write(serialize(facts, item.encoded), facts)
+            done += len(items)
+            say(done, plan.total)
     account = {"counts": counts, "left_out": left_out}
     name = os.path.join(plan.quarantine, f"part-{'-'.join(sorted(plan.buckets))}-{part.shards[0]:05}.json")
     with tf.io.gfile.GFile(name, "w") as stream:
         json.dump(account, stream)
-    say(done, plan.total)
     return done
+
+
+def batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    """Images by the hundred; fewer where they are large."""
+    batch: list[Item] = []
+    size = 0
+    for item in items:
+        batch.append(item)
+        size += len(item.encoded)
+        if len(batch) == BATCH or size > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def say(done: int, total: int) -> None:

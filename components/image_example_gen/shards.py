@@ -8,18 +8,19 @@ import os
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from components.image_example_gen.facts import Facts
+from components.image_example_gen.facts import Fact, Facts
 from components.image_example_gen.pixels import PERCEPTUAL_HASH
 from transform import features
 
-ROWS = 20_000
-"""Rows of facts held in memory per file before they are written."""
+ROWS = 5_000
+"""Rows of facts held in memory per file before they are written: 8 MB, and up to 3,000 files may be open."""
 BATCH = 128
 """Records read at a time."""
 BYTES = (features.LABEL, features.CONTENT_HASH, features.PATH, features.FORMAT, features.GROUP, PERCEPTUAL_HASH)
@@ -30,6 +31,10 @@ SCHEMA = pa.schema(
     + [pa.field(name, pa.large_list(pa.int64())) for name in INTEGERS]
     + [pa.field(name, pa.large_list(pa.float32())) for name in features.PIXEL_FACTS]
 )
+
+
+Columns = dict[str, list[Fact | None]]
+"""Facts of many images by name."""
 
 
 class ShardWriter:
@@ -44,18 +49,20 @@ class ShardWriter:
         self._records = tf.io.TFRecordWriter(self._names[examples], options)
         self._stream = FileSystems.create(self._names[facts], compression_type=CompressionTypes.UNCOMPRESSED)
         self._parquet = pq.ParquetWriter(self._stream, SCHEMA, compression="zstd")
-        self._rows: list[Facts] = []
+        self._columns: Columns = {name: [] for name in SCHEMA.names}
 
     def write(self, serialized: bytes, facts: Facts) -> None:
         """Adds one image."""
         self._records.write(serialized)
-        self._rows.append(facts)
-        if len(self._rows) == ROWS:
+        for name, column in self._columns.items():
+            column.append(facts.get(name))
+        if len(column) == ROWS:
             self._flush()
 
     def _flush(self) -> None:
-        self._parquet.write_table(to_table(self._rows))
-        self._rows.clear()
+        self._parquet.write_table(from_columns(self._columns))
+        for column in self._columns.values():
+            column.clear()
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -77,11 +84,21 @@ class ShardWriter:
 
 def to_table(rows: Sequence[Facts]) -> pa.Table:
     """Facts as they are written."""
-    columns = [
-        pa.array([None if (value := row.get(field.name)) is None else [value] for row in rows], field.type)
-        for field in SCHEMA
-    ]
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
+    return from_columns({name: [row.get(name) for row in rows] for name in SCHEMA.names})
+
+
+def from_columns(columns: Columns) -> pa.Table:
+    """The same, of facts by name; values in a row belong to the same image."""
+    return pa.Table.from_arrays([to_lists(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
+
+
+def to_lists(column: Sequence[Fact | None], kind: pa.LargeListType) -> pa.Array:
+    """Lists of one value, and null where there is none."""
+    values = pa.array(column, kind.value_type)
+    ends = np.cumsum(values.is_valid().to_numpy(zero_copy_only=False))
+    offsets = pa.array(np.concatenate([[0], ends]))
+    missing = values.is_null() if values.null_count else None
+    return pa.LargeListArray.from_arrays(offsets, values.drop_null(), kind, mask=missing)
 
 
 def open_shard(examples: str, facts: str, split: str, shard: int, shards: int) -> ShardWriter:
@@ -123,9 +140,9 @@ def read_facts(folder: str, split: str, columns: Sequence[str]) -> pa.Table:
         table = read_table(file, columns)
         plain = {name: flat(table[name]) for name in columns}
         plain |= {
-            "split": pa.array([split] * len(table), pa.string()),
-            "shard": pa.array([shard] * len(table), pa.int32()),
-            "row": pa.array(range(len(table)), pa.int64()),
+            "split": pa.repeat(split, len(table)),
+            "shard": pa.repeat(pa.scalar(shard, pa.int32()), len(table)),
+            "row": pa.array(np.arange(len(table))),
         }
         tables.append(pa.table(plain))
     return pa.concat_tables(tables) if tables else pa.table({})

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageEnhance
 
-from components.image_example_gen.duplicates import copies, is_conflict, is_leak, near_pairs, together
-from components.image_example_gen.pixels import measure, sharpness
+from components.image_example_gen.duplicates import copies, is_conflict, is_leak, near_indices, near_pairs, together
+from components.image_example_gen.headers import parse, parse_plain_png
+from components.image_example_gen.pixels import any_image, measure, plain_png, sharpness
 from transform import features
 
 
@@ -78,6 +79,33 @@ def test_pairs_are_those_of_a_comparison_one_by_one(count):
         }
         assert set(found) == expected
     assert found and max(found.values()) <= 10
+
+
+@pytest.mark.parametrize("distance", [0, 10, 20, 64])
+def test_every_pair_within_the_distance_is_found(distance):
+    chance = np.random.default_rng(2)
+    # A third of the bits never differ, as at the edges of pictures of the same kind.
+    bits = np.where(np.arange(256) % 3 == 0, 1, chance.integers(0, 2, (300, 256), np.uint8)).astype(np.uint8)
+    for index in range(0, 299, 2):
+        bits[index + 1] = bits[index]
+        bits[index + 1, chance.choice(256, index % 70, replace=False)] ^= 1
+    firsts, seconds, differing = near_indices(np.packbits(bits, axis=1).view(np.uint64), distance)
+    distances = (bits[:, None] != bits[None]).sum(axis=-1)
+    expected = {(i, j, distances[i, j]) for i, j in zip(*np.nonzero(np.triu(distances <= distance, 1)), strict=True)}
+    assert set(zip(firsts, seconds, differing, strict=True)) == expected and expected
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "LA"])
+@pytest.mark.parametrize("compress_level", [0, 9])
+def test_shortcuts_for_png_see_what_pillow_sees(mode, compress_level):
+    image = scene(3, 31).convert("L").convert(mode) if mode == "LA" else scene(3, 31).convert(mode)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=compress_level)
+    quick = plain_png(buffer.getvalue())
+    assert (quick is None) == (mode not in ("L", "RGB"))
+    if quick:
+        assert quick.mode == mode and quick.tobytes() == any_image(buffer.getvalue()).tobytes()
+    assert parse_plain_png(buffer.getvalue()) == parse(buffer.getvalue())
 
 
 def test_chains_of_near_duplicates_share_the_lowest_hash():

@@ -74,7 +74,7 @@ def test_reason_why_a_file_cannot_be_used(encoded, reason):
 
 def test_limits_are_told_before_anything_is_decoded():
     bomb = png(20_000, 20_000, bytes(1000))  # were it decoded, it would be damaged
-    with pytest.raises(Unusable, match="too many pixels: 400,000,000"):
+    with pytest.raises(Unusable, match="too many pixels: 20000 x 20000"):
         read_header(bomb, LIMITS)
     with pytest.raises(Unusable, match="too many bytes"):
         read_header(encode("RGB", "PNG"), LimitConfig(file_bytes=50))

@@ -21,8 +21,10 @@ from tfx.types import standard_artifacts
 from components.image_example_gen import shards
 from components.image_example_gen.component import Quarantine
 from components.image_example_gen.config import DataConfig
-from components.image_example_gen.executor import Executor
+from components.image_example_gen.executor import Executor, prepare
+from components.image_example_gen.ingest import IngestParts
 from components.image_example_gen.sources import DataError
+from pipeline.config import BeamConfig
 from transform import features
 from transform.config import from_json, to_json
 
@@ -71,7 +73,7 @@ def ingest(tmp_path: Path) -> Ingest:
         for name, artifact in outputs.items():
             artifact.uri = str(tmp_path / f"run-{number}" / name)
             os.makedirs(artifact.uri)
-        context = Executor.Context(["--runner=FnApiRunner"], tmp_dir=str(tmp_path / "scratch"), unique_id="1")
+        context = Executor.Context(BeamConfig().arguments, tmp_dir=str(tmp_path / "scratch"), unique_id="1")
         Executor(context).Do(
             {}, {name: [one] for name, one in outputs.items()}, {"config": json.dumps(to_json(config))}
         )
@@ -232,6 +234,33 @@ def test_unusable_files_are_accounted_for_by_reason(pets: Path, ingest: Ingest) 
     assert found["images"] == 94
     assert found["reasons"] == {"empty file": 1, "not an image": 1, "damaged or truncated": 1, "too many pixels": 1}
     assert [Path(one["path"]).name for one in found["left_out"]] == ["empty.png", "notes.txt", "cut.png", "vast.png"]
+
+
+def test_nothing_of_the_work_is_left_behind(pets: Path, ingest: Ingest, tmp_path: Path) -> None:
+    ingest(pets)
+    found = [path for path in (tmp_path / "run-0").rglob("*") if path.is_file()]
+    assert Counter(path.suffix for path in found) == {".gz": 12, ".parquet": 12, ".json": 2}
+
+
+def test_other_processes_change_nothing(pets: Path, tmp_path: Path) -> None:
+    def ingested(others: int) -> dict[str, bytes]:
+        folders = {name: str(tmp_path / str(others) / name) for name in ("examples", "facts", "quarantine")}
+        os.makedirs(folders["quarantine"])
+        config = DataConfig(path=str(pets))
+        _, images, work = prepare(config, **folders)
+        assert images == 90
+        worker = IngestParts(others)
+        worker.setup()
+        for name in work:
+            assert list(worker.process(name)) == []
+        worker.teardown()
+        return {
+            str(path.relative_to(tmp_path / str(others))): path.read_bytes()
+            for kind in ("examples", "facts")
+            for path in Path(folders[kind]).rglob("*.*")
+        }
+
+    assert ingested(2) == ingested(0)
 
 
 def test_too_many_unusable_files_or_a_class_of_them_stop_the_run(pets: Path, ingest: Ingest) -> None:
