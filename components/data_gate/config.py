@@ -14,6 +14,9 @@ class GateConfig:
 
     schema: str = ""
     """An accepted schema, as `tfx-vision schema accept` writes it; empty takes what the training split has as it is."""
+    passed: str = ""
+    """Folder for the statistics of the spans that passed, which later ones are compared with. Needed on a cluster only,
+    on one of its volumes; on this machine the pipeline's own metadata tell."""
     label_drift: Annotated[float, Field(ge=0, le=1)] = 0.1
     """L-infinity: the largest change of a class's share since the last span."""
     label_skew: Annotated[float, Field(ge=0, le=1)] = 0.3

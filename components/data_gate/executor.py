@@ -11,7 +11,8 @@ from tfx.utils import io_utils
 from components.data_gate.checks import DataGateError, find_anomalies, find_missing_classes
 from components.data_gate.config import GateConfig
 from components.data_gate.drift import compare, compare_splits
-from components.data_gate.statistics import load_anomalies, load_statistics
+from components.data_gate.passed import newest_before, remember
+from components.data_gate.statistics import Statistics, load_anomalies, load_statistics
 from transform.config import from_json
 
 
@@ -30,14 +31,24 @@ class Executor(base_executor.BaseExecutor):
         anomalies = load_anomalies(artifact_utils.get_single_instance(input_dict["anomalies"]))
         found = find_anomalies(anomalies) + find_missing_classes(statistics)
         found += compare_splits(statistics, config.label_skew, config.skew)
-        if uri := exec_properties.get("previous_statistics"):
+        if earlier := previous_span(config, artifact, exec_properties):
             schema = io_utils.SchemaReader().read(
                 io_utils.get_only_uri_in_dir(artifact_utils.get_single_uri(input_dict["schema"]))
             )
-            previous = standard_artifacts.ExampleStatistics()
-            previous.uri, previous.split_names = uri, artifact.split_names
-            names = f"span {artifact.span}", f"span {exec_properties['previous_span']}"
-            earlier = load_statistics(previous)["train"]
-            found += compare(statistics["train"], earlier, names, config.label_drift, config.drift, schema)
+            names = f"span {artifact.span}", f"span {earlier[0]}"
+            found += compare(statistics["train"], earlier[1], names, config.label_drift, config.drift, schema)
         if found:
             raise DataGateError("; ".join(found))
+        if config.passed:
+            remember(config.passed, artifact.span, statistics["train"])
+
+
+def previous_span(
+    config: GateConfig, artifact: types.Artifact, exec_properties: dict[str, Any]
+) -> tuple[int, Statistics] | None:
+    """The last span that passed, and the statistics of its training split: from the driver, or from the folder."""
+    if uri := exec_properties.get("previous_statistics"):
+        previous = standard_artifacts.ExampleStatistics()
+        previous.uri, previous.split_names = uri, artifact.split_names
+        return exec_properties["previous_span"], load_statistics(previous)["train"]
+    return newest_before(config.passed, artifact.span) if config.passed else None

@@ -93,6 +93,8 @@ class DataConfig:
     path: Annotated[str, Field(min_length=1)]
     """A folder with one sub-folder of images per class, a CSV or JSON listing, a zip or tar archive of class folders,
     TFRecord or IDX files; local, gs:// or s3://. {SPAN}, {VERSION}, {YYYY}, {MM} and {DD} find the newest span."""
+    span: Annotated[int, Field(ge=-1)] = -1
+    """The span to read: its number, or days since 1970 where it is a date; -1 is the newest."""
     test_path: str | None = None
     """A second such place, held out by the dataset's authors: it becomes the test split as it is."""
     source: Literal["auto", "folders", "listing", "archive", "tfrecords", "idx"] = "auto"

@@ -88,8 +88,8 @@ def prepare(config: DataConfig, examples: str, facts: str, quarantine: str) -> t
 
 
 def newest(config: DataConfig) -> tuple[DataConfig, Resolved]:
-    """The settings with the path of the newest span, and which that is; `test_path` stays with every span."""
-    span = resolve(config.path)
+    """The settings with the path of the span to read, and which that is; `test_path` stays with every span."""
+    span = resolve(config.path, config.span)
     return dataclasses.replace(config, path=span.path), span
 
 

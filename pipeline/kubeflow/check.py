@@ -6,6 +6,7 @@ from typing import Literal
 
 from pipeline.config import AnyConfig, ConfigError, InferenceConfig, PipelineConfig
 from pipeline.kubeflow.config import KubeflowConfig
+from trainer_module.config import TrainerConfig
 
 Engine = Literal["kubeflow", "vertex"]
 
@@ -21,8 +22,7 @@ def check(config: AnyConfig, engine: Engine) -> None:
         raise ConfigError("kubeflow.image: is required to compile; give the image that `make image` built and pushed")
     if engine == "vertex" and not (kubeflow.pipeline_root or "").startswith("gs://"):
         raise ConfigError("kubeflow.pipeline_root: Vertex AI needs a gs:// folder for the artifacts")
-    if isinstance(config, PipelineConfig):
-        check_pods_that_work_together(config, engine)
+    check_shared_work(config, engine)
     for key, path in paths(config):
         if not path or "://" in path:
             continue
@@ -32,25 +32,34 @@ def check(config: AnyConfig, engine: Engine) -> None:
             raise ConfigError(f"{key}: {path} is on none of kubeflow.volumes, so a step would not find it; mount it")
 
 
-def check_pods_that_work_together(config: PipelineConfig, engine: Engine) -> None:
+def check_shared_work(config: AnyConfig, engine: Engine) -> None:
     """Refuses workers and Flink where they are not possible.
 
     Raises:
       ConfigError: as in `check`.
     """
-    trainer, step = config.trainer, config.kubeflow.steps.trainer
+    workers = config.kubeflow.steps.trainer.workers if isinstance(config, PipelineConfig) else 1
     for key, used in (
-        ("kubeflow.steps.trainer.workers", step.workers > 1),
+        ("kubeflow.steps.trainer.workers", workers > 1),
         ("kubeflow.flink", config.kubeflow.flink is not None),
     ):
         if used and engine == "vertex":
             raise ConfigError(f"{key}: works on open-source Kubeflow only, not on Vertex AI; leave it out")
         if used and config.kubeflow.shared_volume is None:
             raise ConfigError(f"{key}: needs a volume that all its pods see; give kubeflow.shared_volume: {{claim: …}}")
-    if step.workers > 1 and trainer.strategy not in ("auto", "multi_worker"):
+    if isinstance(config, PipelineConfig) and workers > 1:
+        check_workers(config.trainer, workers * max(config.kubeflow.steps.trainer.accelerators, 1))
+
+
+def check_workers(trainer: TrainerConfig, replicas: int) -> None:
+    """Refuses what several workers cannot train.
+
+    Raises:
+      ConfigError: as in `check`.
+    """
+    if trainer.strategy not in ("auto", "multi_worker"):
         raise ConfigError(f"trainer.strategy: {trainer.strategy} trains in one pod; several workers need multi_worker")
-    replicas = step.workers * max(step.accelerators, 1)
-    if step.workers > 1 and trainer.batch_size_is == "global" and trainer.batch_size % replicas:
+    if trainer.batch_size_is == "global" and trainer.batch_size % replicas:
         nearest = max(round(trainer.batch_size / replicas), 1) * replicas
         raise ConfigError(
             f"trainer.batch_size: {trainer.batch_size} images cannot be shared equally by {replicas} replicas; "
@@ -77,6 +86,7 @@ def paths(config: AnyConfig) -> Iterator[tuple[str, str | None]]:
         ("data.test_path", config.data.test_path),
         ("pusher.destination", config.pusher.destination),
         ("trainer.checkpoints.directory", config.trainer.checkpoints.directory),
+        ("gate.passed", config.gate.passed),
     )
 
 

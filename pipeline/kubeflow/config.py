@@ -277,6 +277,7 @@ class FlinkConfig:
             "--environment_type=EXTERNAL",
             f"--environment_config={self.worker_pool}",
             f"--parallelism={self.parallelism}",
+            "--sdk_container_image=unused",  # without any, TFX packs its own sources for the workers
         ]
 
 

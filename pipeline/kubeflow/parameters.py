@@ -11,6 +11,7 @@ from typing import Any
 
 RUN_PARAMETERS = {
     "data_path": "data.path",
+    "span": "data.span",
     "test_path": "data.test_path",
     "destination": "pusher.destination",
     "epochs": "trainer.epochs",

@@ -80,7 +80,7 @@ def run_new_span(client: kfp.Client, config: PipelineConfig) -> Any | None:
     Raises:
       ConfigError: the data have no spans, or there is none yet.
     """
-    path, span, number = newest_span(config.data.path)
+    span, number = newest_span(config.data.path)
     name = name_of(config)
     title = f"{name}-span-{span}" + (f"-version-{number}" if number is not None else "")
     experiment = kubeflow.experiment_id(client, name)
@@ -93,18 +93,18 @@ def run_new_span(client: kfp.Client, config: PipelineConfig) -> Any | None:
         experiment_id=experiment,
         job_name=title,
         # That very span, although a newer one may have come before the run reads it.
-        params=kubeflow.typed({"data_path": path}, version.pipeline_spec),
+        params=kubeflow.typed({"data_path": config.data.path, "span": str(span)}, version.pipeline_spec),
         pipeline_id=pipeline,
         version_id=version.pipeline_version_id,
         service_account=config.kubeflow.service_account,
     )
 
 
-def newest_span(path: str) -> tuple[str, int, int | None]:
+def newest_span(path: str) -> tuple[int, int | None]:
     """The newest span of a path with {SPAN} or {YYYY}, {MM} and {DD}, and perhaps {VERSION}, as TFX counts them.
 
     Returns:
-      (its path, its number, which is days since 1970 where it is a date, and its newest version if there are any).
+      (its number, which is days since 1970 where it is a date, and its newest version if there are any).
 
     Raises:
       ConfigError: the path has no such placeholder, or nothing matches it.
@@ -122,7 +122,7 @@ def newest_span(path: str) -> tuple[str, int, int | None]:
         _, span, version = calculate_splits_fingerprint_span_and_version(base, [split])
     except ValueError as error:
         raise ConfigError(f"data.path: {path}: {error}") from error
-    return base + split.pattern, span, version
+    return span, version
 
 
 def name_of(config: PipelineConfig) -> str:

@@ -1,13 +1,18 @@
 """What the gate says of spans and splits that differ, and that it is silent about chance."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
-from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+from tfx.types import standard_artifacts
 
-from components.data_gate.checks import find_anomalies
+from components.data_gate.checks import DataGateError, find_anomalies
+from components.data_gate.config import GateConfig
 from components.data_gate.drift import compare, compare_splits
+from components.data_gate.executor import Executor
 from components.data_gate.statistics import Statistics, class_counts, feature_statistics
 from components.image_example_gen.shards import to_table
 from components.schema_gen.component import SchemaError, parse_schema
@@ -15,6 +20,7 @@ from components.schema_gen.executor import propose
 from components.statistics_gen.component import statistics_options
 from components.statistics_gen.executor import add_images, as_batch, known
 from transform import features
+from transform.config import to_json
 
 NAMES = ("span 2", "span 1")
 
@@ -41,6 +47,46 @@ def statistics(count: int, seed: int, *, brightness: float = 140, side: int = 20
     found = generate_statistics_in_memory(as_batch(known(to_table(facts).select(options.feature_allowlist))), options)
     add_images(found)
     return found
+
+
+@pytest.fixture
+def pass_gate(tmp_path):
+    """Runs the gate on a span's statistics as on a cluster: no driver has told it which span passed before."""
+
+    def pass_gate(span: int, found: Statistics) -> None:
+        folder = tmp_path / str(span)
+        inputs = {
+            "statistics": (standard_artifacts.ExampleStatistics(), "Split-train/FeatureStats.pb", found),
+            "anomalies": (
+                standard_artifacts.ExampleAnomalies(),
+                "Split-train/SchemaDiff.pb",
+                anomalies_pb2.Anomalies(),
+            ),
+            "schema": (standard_artifacts.Schema(), "schema.pbtxt", None),
+        }
+        for name, (artifact, file, message) in inputs.items():
+            artifact.uri = str(folder / name)
+            (folder / name / file).parent.mkdir(parents=True)
+            (folder / name / file).write_bytes(message.SerializeToString() if message else b"")
+        for name in ("statistics", "anomalies"):
+            inputs[name][0].split_names = '["train"]'
+        inputs["statistics"][0].span = span
+        config = GateConfig(passed=str(tmp_path / "passed"))
+        properties = {"config": json.dumps(to_json(config))}
+        Executor().Do({name: [artifact] for name, (artifact, *_) in inputs.items()}, {}, properties)
+
+    return pass_gate
+
+
+def test_span_is_compared_with_the_last_one_before_it_that_passed(pass_gate, tmp_path):
+    pass_gate(1, statistics(1000, 0))
+    with pytest.raises(DataGateError, match=r"span 3: the median brightness is .* in span 1"):
+        pass_gate(3, statistics(1000, 1, brightness=60))
+    pass_gate(2, statistics(1000, 2))
+    with pytest.raises(DataGateError, match=r"span 4: the median brightness is .* in span 2"):
+        pass_gate(4, statistics(1000, 3, brightness=60))
+    pass_gate(0, statistics(1000, 4, brightness=60))  # nothing passed before it
+    assert sorted(path.name for path in (tmp_path / "passed").iterdir()) == ["span-0.pb", "span-1.pb", "span-2.pb"]
 
 
 @pytest.mark.parametrize("sizes", [(30, 300), (300, 300), (3000, 3000)])

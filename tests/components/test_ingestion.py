@@ -156,6 +156,8 @@ def test_added_images_move_no_other_and_a_new_span_is_read_alone(pets: Path, ing
             picture(5000 + 100 * ord(label[0]) + index).save(spans / "span-2" / label / f"new{index}.png")
     second = ingest(f"{spans}/span-{{SPAN}}")
     assert (first.examples.span, second.examples.span, second.facts.span) == (1, 2, 2)
+    again = ingest(f"{spans}/span-{{SPAN}}", span=1)
+    assert (again.examples.span, again.splits()) == (1, first.splits())
     assert len(second.splits()) == 60 and all("/new" in path for path in second.splits())
     shutil.copytree(spans / "span-1", spans / "span-2", dirs_exist_ok=True)
     union = ingest(spans / "span-2").splits()
@@ -165,6 +167,9 @@ def test_added_images_move_no_other_and_a_new_span_is_read_alone(pets: Path, ing
 def test_missing_span_is_explained(tmp_path: Path, ingest: Ingest) -> None:
     with pytest.raises(DataError, match="there is no span yet"):
         ingest(f"{tmp_path}/span-{{SPAN}}")
+    (tmp_path / "span-1").mkdir()
+    with pytest.raises(DataError, match="there is no span 7"):
+        ingest(f"{tmp_path}/span-{{SPAN}}", span=7)
 
 
 def test_stratified_splits_are_exact_in_every_class(pets: Path, ingest: Ingest) -> None:

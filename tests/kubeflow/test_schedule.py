@@ -74,6 +74,6 @@ def test_a_span_gets_one_run(kubeflow, tmp_path):
     arrive(2)
     assert "Started digits-span-2\n" in run("new-span", "--set", pattern)
     assert [(one.display_name, one.runtime_config["parameters"]) for one in cluster.runs.values()] == [
-        (f"digits-span-{span}", {"data_path": f"{tmp_path}/span-{span}"}) for span in (1, 2)
+        (f"digits-span-{span}", {"data_path": f"{tmp_path}/span-{{SPAN}}", "span": span}) for span in (1, 2)
     ]
     assert "no {SPAN} or date in it" in run("new-span", status=2)

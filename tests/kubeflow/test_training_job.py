@@ -6,23 +6,33 @@ are real processes.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import conformance
+import jsonschema
 import kubernetes_api
 import pytest
 import training_operator
+import yaml
+from compiled import keep_tasks
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as spec
 
+from pipeline.config import PipelineConfig
+from pipeline.kubeflow.compile import compile_pipeline
 from pipeline.kubeflow.config import KubeflowConfig
 from pipeline.kubeflow.tfjob import tfjob
 
 TASK = "s3://pipelines/runs/1/Trainer/1"
 PATIENCE_SECONDS = 120
+OPERATOR = "v1.9.3"
+"""Version of the training operator whose schema is looked at."""
 
 
 @pytest.fixture
@@ -149,3 +159,116 @@ def test_cluster_without_the_operator_is_named(api, shared, tmp_path):
         "training: the cluster knows no TFJob; install Kubeflow's training operator, "
         "or set kubeflow.steps.trainer.workers to 1"
     )
+
+
+DATA_STEPS = ("ImageExampleGen", "StatisticsGen", "SchemaGen", "Transform")
+EPOCHS = 12
+TOLERANCE = 1e-3
+"""Of losses and accuracies after 12 epochs: the workers add up their gradients in another order."""
+
+
+def training(configure, tmp_path, **step) -> PipelineConfig:
+    """The digits without what is random for each replica: dropout, and statistics of the replica's part of a batch."""
+    volumes = [{"claim": name, "path": f"/mnt/{name}"} for name in ("images", "models")]
+    return configure(
+        data={"path": "/mnt/images/digits", "splits": {"train": 6, "eval": 2, "test": 2}},
+        model={"filters": [16, 32], "hidden_units": 32, "dropout": 0, "batch_normalization": False},
+        tuner={"enabled": False},
+        trainer={"epochs": EPOCHS, "batch_size": 32, "patience": 0},
+        pusher={"destination": "/mnt/models/digits"},
+        kubeflow={
+            "image": "i",
+            "pipeline_root": "s3://pipelines/workers",
+            "volumes": volumes,
+            "shared_volume": {"claim": "shared", "path": str(tmp_path / "shared")},
+            "steps": {"image_example_gen": {"caching": True}, "trainer": step},
+            "backoff": {"seconds": 0},
+        },
+    )
+
+
+@pytest.mark.slow
+def test_two_workers_ended_and_tried_again_train_what_one_does(
+    api, operator, store, configure, digits_folder, tmp_path
+):
+    """The Trainer of the compiled pipeline; SIGTERM after the third epoch, as when the step's node is drained."""
+    cluster = conformance.Cluster(store, "s3://pipelines/workers", tmp_path / "pods")
+    runs = []
+    for workers in (1, 2):
+        path = tmp_path / f"{workers}.yaml"
+        compile_pipeline(training(configure, tmp_path, workers=workers), path)
+        keep_tasks(path, (*DATA_STEPS, "Trainer"))
+        cluster.watch = terminate_after_the_third_epoch(tmp_path / "shared") if workers == 2 else None
+        environment = {"KUBECONFIG": str(api.logs / "kubeconfig")}
+        runs.append(cluster.run(path, environment, data_path=str(digits_folder)))
+        assert runs[-1].succeeded, runs[-1].tasks["Trainer"].log.read_text()[-4000:]
+    _, together = runs
+    assert {together.tasks[name].state for name in DATA_STEPS} == {"CACHED"}
+    assert together.tasks["Trainer"].attempts == 2 and len(operator.started) == 4
+    log = together.tasks["Trainer"].log.read_text()
+    assert "MultiWorkerMirroredStrategy, 2 replicas of 16 images" in log
+    assert "continuing" in log and "epoch 1/" not in log
+    one, two = (history(store, run, tmp_path / run.id) for run in runs)
+    assert len(two["loss"]) == EPOCHS
+    for name, values in one.items():
+        assert two[name] == pytest.approx(values, abs=TOLERANCE), name
+    assert not any(path.is_file() for path in (tmp_path / "shared").rglob("*"))
+
+
+def terminate_after_the_third_epoch(shared: Path):
+    def watch(task, attempt, process, pod) -> None:
+        while task == "Trainer" and attempt == 1 and process.poll() is None:
+            if list(shared.glob("digits/Trainer/*/checkpoints/*/state/*-3.index")):
+                process.send_signal(signal.SIGTERM)
+                return
+            time.sleep(0.02)
+
+    return watch
+
+
+def history(store, run, folder: Path) -> dict[str, list[float]]:
+    store.download(run.tasks["Trainer"].outputs["model_run"].uri, folder)
+    return json.loads((folder / "history.json").read_text())
+
+
+@pytest.mark.slow
+def test_custom_resource_s_own_schema_takes_the_job_and_knows_each_key_of_it(configure, tmp_path):
+    """The schema that the training operator installs, from its Go module."""
+    config = training(configure, tmp_path, workers=2, accelerators=1, node_selector={"pool": "gpu"}).kubeflow
+    job = tfjob(config, "trainer")
+    job["metadata"]["name"] = "trainer-1"
+    job["spec"]["tfReplicaSpecs"]["Worker"]["template"]["spec"]["containers"][0]["args"] = ["--x"]
+    schema = closed(custom_resource(tmp_path)["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+    jsonschema.validate(job, schema)
+    job["spec"]["tfReplicaSpecs"]["Worker"]["replica"] = 2
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(job, schema)
+
+
+def custom_resource(folder: Path) -> dict[str, Any]:
+    """The training operator's definition of a TFJob."""
+    if shutil.which("go") is None:
+        pytest.skip("there is no Go to fetch the training operator's module with")
+    (folder / "go.mod").write_text("module x\n")
+    fetched = subprocess.run(
+        ["go", "mod", "download", "-json", f"github.com/kubeflow/training-operator@{OPERATOR}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    if fetched.returncode:
+        pytest.skip(f"the training operator's module cannot be fetched: {fetched.stderr}")
+    module = Path(json.loads(fetched.stdout)["Dir"])
+    return yaml.safe_load((module / "manifests/base/crds/kubeflow.org_tfjobs.yaml").read_text())
+
+
+def closed(schema: Any) -> Any:
+    """The schema refusing keys that it does not name, which an API server drops."""
+    if isinstance(schema, list):
+        return [closed(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: closed(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        result.setdefault("additionalProperties", False)
+    return result
