@@ -1,6 +1,6 @@
 """The settings of a cluster."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -19,7 +19,7 @@ StepName = Literal[
     "warm_start", "trainer", "champion", "evaluator", "infra_validator", "pusher", "report", "notify",
     "image_folder_gen", "bulk_inferrer",
 ]  # fmt: skip
-BeamStep = Literal["image_example_gen", "statistics_gen", "transform", "evaluator"]
+BeamStep = Literal["image_example_gen", "statistics_gen", "transform", "evaluator", "image_folder_gen", "bulk_inferrer"]
 """The steps that run a Beam pipeline."""
 SCALE = {"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12} | {
     f"{prefix}i": 1024**power for power, prefix in enumerate("KMGT", start=1)
@@ -264,7 +264,7 @@ class FlinkConfig:
     """Address of Beam's worker pool as each task manager sees it: a container beside it."""
     parallelism: Annotated[int, Field(ge=1, le=10_000)] = 4
     """Parts that work is done in at once; at most the task slots that the cluster has."""
-    steps: tuple[BeamStep, ...] = ("image_example_gen", "statistics_gen", "transform", "evaluator")
+    steps: tuple[BeamStep, ...] = get_args(BeamStep)
     """Steps that run on it; the others run Beam in their own pod."""
 
     @property
