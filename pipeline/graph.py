@@ -40,6 +40,7 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         metadata in the pipeline's folder.
     """
     custom_config = {name: to_json(getattr(config, name)) for name in ("transform", *TRAINING, "tuner")}
+    custom_config["transfer"] = to_json(config.transfer.pinned())
 
     example_gen = ImageExampleGen(config.data)
     statistics_gen = StatisticsGen(example_gen.outputs["facts"])

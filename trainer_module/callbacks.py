@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -43,7 +43,7 @@ class Progress(tf.keras.callbacks.Callback):
             self._label,
             self._epoch + 1,
             self._epochs,
-            float((logs or {}).get("accuracy", float("nan"))),
+            float(known(logs).get("accuracy", math.nan)),
             extra={"progress": (done, self._epochs * self._steps)},
         )
 
@@ -63,7 +63,7 @@ class Record(tf.keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         # Not every step: looking at the loss waits for the device. The loss is the epoch's mean, which stays NaN.
-        if batch % NAN_INTERVAL == 0 and not math.isfinite(logs["loss"]):
+        if batch % NAN_INTERVAL == 0 and not math.isfinite(known(logs).get("loss", 0.0)):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -102,6 +102,11 @@ class Diagnose(tf.keras.callbacks.Callback):
             if finding.rule not in self._said:
                 self._said.add(finding.rule)
                 log.warning("%s since epoch %d: %s %s", finding.rule, finding.epoch, finding.evidence, finding.advice)
+
+
+def known(logs: Any) -> Mapping[str, Any]:
+    """What a step came to; nothing where steps overlap, and only the end of the epoch waits for them."""
+    return logs if isinstance(logs, Mapping) else {}
 
 
 def build_callbacks(

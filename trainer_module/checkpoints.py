@@ -21,7 +21,7 @@ import tensorflow as tf
 from trainer_module.averaging import WeightAverages
 from trainer_module.config import CheckpointConfig
 from trainer_module.history import History
-from trainer_module.strategies import several_workers, written_by_chief
+from trainer_module.strategies import is_asynchronous, several_workers, written_by_chief
 
 log = logging.getLogger("tfx_vision.training")
 
@@ -151,8 +151,9 @@ class Checkpoints(tf.keras.callbacks.Callback):
     @contextlib.contextmanager
     def watching_signals(self) -> Iterator[None]:
         """Until the end of the block, SIGTERM and Ctrl-C end training after a checkpoint; a second one at once."""
-        # Only the main thread may set handlers; and a worker cannot save alone.
-        accompanied = several_workers(self._state.model.distribute_strategy)
+        # Only the main thread may set handlers; and a worker cannot save alone, nor between steps that overlap.
+        strategy = self._state.model.distribute_strategy
+        accompanied = several_workers(strategy) or is_asynchronous(strategy)
         if accompanied or threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -1,14 +1,12 @@
 """The network with its loss, metric and optimizer."""
 
-import numpy as np
 import tensorflow as tf
 
 from trainer_module import data, feeding
-from trainer_module.augmentation import augmentation
-from trainer_module.feeding import Augment
 from trainer_module.models import build_model
 from trainer_module.optimizers import build_optimizer
 from trainer_module.settings import TrainingSettings
+from trainer_module.strategies import is_asynchronous
 from trainer_module.transfer import freezes_normalization, load_backbone, phases, set_trainable
 
 
@@ -34,6 +32,8 @@ def compiled_model(settings: TrainingSettings, train: data.Split) -> tf.keras.Mo
         loss=tf.keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
         jit_compile=config.xla or None,
+        # Each image once, not so many batches of whichever worker is the fastest.
+        pss_evaluation_shards="auto" if is_asynchronous(tf.distribute.get_strategy()) else 0,
     )
     # All that is ever trained, so that the state of the optimizer has one form throughout.
     model.optimizer.build(model.trainable_variables)
@@ -54,24 +54,3 @@ def shorten_memory(model: tf.keras.Model, steps: int) -> None:
 def precision_policy() -> str:
     """float16 on GPUs, where the loss is scaled; bfloat16 elsewhere, which needs no scaling."""
     return "mixed_float16" if tf.config.list_physical_devices("GPU") else "mixed_bfloat16"
-
-
-def batch_changes(settings: TrainingSettings, train: data.Split) -> Augment | None:
-    """What is done to each training batch: augmentation, and weights of the images where classes are weighted."""
-    augment = augmentation(settings.augmentation, settings.trainer.seed)
-    if settings.trainer.class_weights == "none":
-        return augment
-    weights = tf.constant(balanced_weights(np.bincount(train.labels, minlength=train.classes)), tf.float32)
-
-    def change(step: tf.Tensor, pixels: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        if augment:
-            pixels, labels = augment(step, pixels, labels)
-        # The weight of a mixed image is mixed as its label is, which Keras's own class_weight does not do.
-        return pixels, labels, tf.linalg.matvec(labels, weights)
-
-    return change
-
-
-def balanced_weights(counts: np.ndarray) -> np.ndarray:
-    """Images by class → weight by class: the same in total for every class, and 1 on average over the images."""
-    return np.sum(counts) / (np.count_nonzero(counts) * np.maximum(counts, 1))

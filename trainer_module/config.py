@@ -7,7 +7,7 @@ from pydantic import Field
 from trainer_module.optimization_config import OptimizationConfig
 from transform.config import settings
 
-StrategyName = Literal["auto", "one_device", "mirrored", "multi_worker", "tpu"]
+StrategyName = Literal["auto", "one_device", "mirrored", "multi_worker", "parameter_server", "tpu"]
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 
 
@@ -58,7 +58,7 @@ class TrainerConfig(OptimizationConfig):
     warm_start: Literal["none", "champion"] = "none"
     """Begin with the weights of the model being served, as far as they fit: continuous learning on new data."""
     strategy: StrategyName = "auto"
-    """The tf.distribute strategy; auto takes every GPU there is, or TF_CONFIG's workers."""
+    """The tf.distribute strategy; auto takes every GPU there is, or TF_CONFIG's workers, or its parameter servers."""
     mixed_precision: bool = False
     """Compute in float16 on GPUs that are fast at it."""
     checkpoints: CheckpointConfig = Field(default_factory=CheckpointConfig)

@@ -9,7 +9,6 @@ import logging
 import os
 import shutil
 import tempfile
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from trainer_module import data, order
 from trainer_module.config import TrainerConfig
 from trainer_module.data import Split
 from trainer_module.memory import free_memory
+from trainer_module.segments import Segments
 
 log = logging.getLogger("tfx_vision.feeding")
 
@@ -91,6 +91,7 @@ def feed(
     seed: int | None = None,
     stratified: bool = False,
     first_step: int = 0,
+    last_step: int | None = None,
     augment: Augment | None = None,
     plan: Plan | None = None,
     part: tuple[int, int] = (0, 1),
@@ -101,12 +102,14 @@ def feed(
       split: what to read.
       batch_size: images per batch; the last one may be smaller when evaluating.
       feeder: "memory", "disk", "hybrid" or "auto", where there is no plan.
-      seed: shuffle anew each pass, the same way for the same seed, and repeat without end; None reads once in order.
+      seed: shuffle anew each pass, the same way for the same seed, and repeat; None reads once in order.
       stratified: give each batch the classes in the proportions of the split, as far as whole images allow.
       first_step: the step to begin at.
-      augment: changes a batch: (step int64 scalar, pixels, labels) → (pixels, labels), or with weights of
-        the images. What it draws should depend
-        on the step and a seed alone, or a resumed training differs from one that never stopped.
+      last_step: the step to end before; with a seed, None repeats without end. A feed without an end prepares batches
+        as long as its iterator lives, and a process that ends meanwhile waits for it.
+      augment: changes a batch: (step int64 scalar, pixels, labels) → (pixels, labels), or with weights of the images.
+        What it draws should depend on the step and a seed alone, or a resumed training differs from one that never
+        stopped.
       plan: how to read it.
       part: (index, count) of the worker: its equal share of each batch.
 
@@ -119,8 +122,10 @@ def feed(
         images, last = order.sequence(split.size, batch_size), -(-split.size // batch_size)
     else:
         images = order.shuffled(split.labels, batch_size, seed, stratified=stratified, **plan.rounds)
-        last = tf.int64.max
+        last = tf.int64.max if last_step is None else last_step
     fetch = open_pixels(split, plan, seed or 0)
+    if isinstance(fetch, Segments):
+        images = fetch.read_ahead(images, steps=split.size * plan.segment_epochs // plan.segments // batch_size // 2)
     steps = tf.data.Dataset.range(first_step, last)
     return batches(steps, images, fetch, split, augment, part).prefetch(tf.data.AUTOTUNE)
 
@@ -166,13 +171,20 @@ def open_pixels(split: Split, plan: Plan, seed: int = 0) -> Fetch:
     """
     shape = (split.size, *split.shape)
     pixels = np.empty(shape, np.uint8) if plan.feeder == "memory" else on_disk(shape, plan.folder)
+    if plan.feeder == "hybrid" and plan.segments > 1:
+        segments = Segments(pixels, order.split_up(split.labels, plan.segments, seed))
+        unpack(split, pixels, segments.rows)
+        return segments
+    unpack(split, pixels, np.arange(split.size))
+    return functools.partial(np.take, pixels, axis=0)
+
+
+def unpack(split: Split, pixels: np.ndarray, rows: np.ndarray) -> None:
+    """Puts the pixels of each image into its row."""
     done = 0
     for batch in data.read(split):
-        pixels[done : done + len(batch)] = batch
+        pixels[rows[done : done + len(batch)]] = batch
         done += len(batch)
-    if plan.feeder == "hybrid" and plan.segments > 1:
-        return segment_by_segment(pixels, order.split_up(split.labels, plan.segments, seed))
-    return functools.partial(np.take, pixels, axis=0)
 
 
 def on_disk(shape: tuple[int, ...], folder: str | None) -> np.ndarray:
@@ -186,27 +198,3 @@ def on_disk(shape: tuple[int, ...], folder: str | None) -> np.ndarray:
         )
     with tempfile.TemporaryFile(dir=folder) as file:
         return np.memmap(file, np.uint8, "w+", shape=shape)
-
-
-def segment_by_segment(pixels: np.ndarray, members: list[np.ndarray]) -> Fetch:
-    """Fetches from copies of segments in memory: of the one in use and, around its end, of its neighbour."""
-    segment_of = np.empty(len(pixels), np.int64)
-    place = np.empty(len(pixels), np.int64)
-    for segment, images in enumerate(members):
-        segment_of[images], place[images] = segment, np.arange(len(images))
-    lock = threading.Lock()
-
-    @functools.lru_cache(maxsize=2)
-    def held(segment: int) -> np.ndarray:
-        return pixels[members[segment]]
-
-    def fetch(chosen: np.ndarray) -> np.ndarray:
-        batch = np.empty((len(chosen), *pixels.shape[1:]), np.uint8)
-        for segment in np.unique(segment_of[chosen]):
-            with lock:  # one thread reads it, the others wait for it
-                source = held(int(segment))
-            there = segment_of[chosen] == segment
-            batch[there] = np.take(source, place[chosen[there]], axis=0)
-        return batch
-
-    return fetch

@@ -1,17 +1,16 @@
 """`fit`: the training itself, which continues where an earlier attempt left off."""
 
-import functools
 import logging
 import os
 from typing import Any
 
 import tensorflow as tf
 
-from trainer_module import feeding
+from trainer_module import feeding, parameter_server
 from trainer_module.averaging import WeightAverages
+from trainer_module.batches import training_batches
 from trainer_module.callbacks import build_callbacks
 from trainer_module.checkpoints import Checkpoints, Progress, StartAt, TrainingState
-from trainer_module.compilation import batch_changes
 from trainer_module.config import TrainerConfig
 from trainer_module.data import Split
 from trainer_module.diagnostics import Evidence
@@ -19,7 +18,7 @@ from trainer_module.history import History
 from trainer_module.initialization import initialize, twin_history
 from trainer_module.schedules import Plateau, schedule_of
 from trainer_module.settings import TrainingSettings
-from trainer_module.strategies import several_workers
+from trainer_module.strategies import is_asynchronous, several_workers
 from trainer_module.transfer import Unfreezing, phases
 
 log = logging.getLogger("tfx_vision.training")
@@ -42,9 +41,12 @@ def fit(
       The history (per epoch, loss, accuracy, val_loss and val_accuracy) and what `diagnostics` needs besides.
 
     Raises:
-      ValueError: the loss was NaN in the first epoch. After a later one the weights of the best epoch are kept.
+      ValueError: the loss was NaN in the first epoch (after a later one the weights of the best epoch are kept), or a
+        setting does not go with the strategy.
     """
     config = settings.trainer
+    if is_asynchronous(model.distribute_strategy):
+        parameter_server.check(settings)
     with model.distribute_strategy.scope():
         averages = WeightAverages(model, config) if config.averaging != "none" else None
         state = TrainingState(model, folder, config.checkpoints.keep, averages)
@@ -109,14 +111,13 @@ def run(
         evidence=lambda: evidence(progress, config, train),
     )
     saving = Checkpoints(state, config.checkpoints, steps)
-    batches = training_batches(state, settings, train, folder)
-    in_order = feeding.make_plan(evaluation, config, shuffled=False, folder=folder)
+    batches = distributed_batches(state, settings, train, folder)
     model._training_state = StartAt(progress)
     try:
         with saving.watching_signals():
             model.fit(
                 batches,
-                validation_data=feeding.feed(evaluation, config.batch_size, plan=in_order),
+                validation_data=evaluation_batches(state, config, evaluation, folder),
                 epochs=config.epochs,
                 steps_per_epoch=steps,
                 callbacks=[*watching, *changing, saving],
@@ -126,29 +127,31 @@ def run(
         model._training_state = None
 
 
-def training_batches(state: TrainingState, settings: TrainingSettings, train: Split, folder: str) -> Any:
+def distributed_batches(state: TrainingState, settings: TrainingSettings, train: Split, folder: str) -> Any:
     """What every worker is fed from the state's position on: an equal share of each batch."""
     config, progress, strategy = settings.trainer, state.progress, state.model.distribute_strategy
+    if is_asynchronous(strategy):
+        return parameter_server.training_batches(settings, train)
     plan = feeding.make_plan(train, config, segments=progress.segments, folder=folder)
     progress.segments = plan.segments
-    feed = functools.partial(
-        feeding.feed,
-        train,
-        config.batch_size,
-        plan=plan,
-        seed=config.seed,
-        stratified=config.stratified,
-        first_step=progress.epoch * feeding.steps_per_epoch(train, config) + progress.batch,
-        augment=batch_changes(settings, train),
-    )
+    first_step = progress.epoch * feeding.steps_per_epoch(train, config) + progress.batch
     if not several_workers(strategy):
-        return feed()
+        return training_batches(settings, train, first_step=first_step, plan=plan)
 
     def share(context: tf.distribute.InputContext) -> tf.data.Dataset:
         part = context.input_pipeline_id, context.num_input_pipelines
-        return feed(part=part).rebatch(context.get_per_replica_batch_size(config.batch_size))
+        shared = training_batches(settings, train, first_step=first_step, plan=plan, part=part)
+        return shared.rebatch(context.get_per_replica_batch_size(config.batch_size))
 
     return strategy.distribute_datasets_from_function(share)
+
+
+def evaluation_batches(state: TrainingState, config: TrainerConfig, evaluation: Split, folder: str) -> tf.data.Dataset:
+    """Every image once."""
+    if is_asynchronous(state.model.distribute_strategy):
+        return parameter_server.evaluation_batches(evaluation, config.batch_size)
+    in_order = feeding.make_plan(evaluation, config, shuffled=False, folder=folder)
+    return feeding.feed(evaluation, config.batch_size, plan=in_order)
 
 
 def finish(state: TrainingState, config: TrainerConfig) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import tensorflow as tf
 
 from trainer_module import feeding
+from trainer_module.batches import training_batches
 from trainer_module.callbacks import Progress
-from trainer_module.compilation import batch_changes, compiled_model
+from trainer_module.compilation import compiled_model
 from trainer_module.data import Split
 from trainer_module.history import History
 from trainer_module.settings import TrainingSettings
@@ -96,15 +97,7 @@ def _train(
     config = settings.trainer
     steps = feeding.steps_per_epoch(train, config)
     return model.fit(
-        feeding.feed(
-            train,
-            config.batch_size,
-            feeder=config.feeder,
-            seed=config.seed,
-            stratified=config.stratified,
-            first_step=first * steps,
-            augment=batch_changes(settings, train),
-        ),
+        training_batches(settings, train, first_step=first * steps, last_epoch=last),
         validation_data=feeding.feed(evaluation, config.batch_size, feeder=config.feeder),
         initial_epoch=first,
         epochs=last,

@@ -40,13 +40,13 @@ def shuffled(
     sizes = np.array([len(images) for images in members])
     cycle_length = int(sizes.sum()) * segment_epochs
 
-    @functools.lru_cache(maxsize=2)
+    @functools.lru_cache(maxsize=4)
     def cycle(number: int) -> tuple[np.ndarray, np.ndarray]:
         """The order of the segments in a cycle, and where each ends in it."""
         chosen = np.random.default_rng([seed, 1, number]).permutation(segments)
         return chosen, np.cumsum(sizes[chosen] * segment_epochs)
 
-    @functools.lru_cache(maxsize=2)
+    @functools.lru_cache(maxsize=4)
     def one_round(segment: int, number: int) -> np.ndarray:
         random = np.random.default_rng([seed, 0, segment, number])
         images = members[segment]

@@ -35,6 +35,9 @@ class TrainingSettings:
         Raises:
           ValueError: a value is out of its range, or there is no such setting.
         """
+        if "transfer.weights" in values:
+            # The SHA-256 is that of the file it was given with.
+            values = {"transfer.sha256": None, **values}
         by_section: dict[str, dict[str, Any]] = {}
         for path, value in values.items():
             section, _, key = path.partition(".")

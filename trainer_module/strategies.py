@@ -1,6 +1,7 @@
 """tf.distribute strategies: by name, what they make of the batch size, and who writes."""
 
 import contextlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -15,21 +16,45 @@ def build_strategy(name: str) -> tf.distribute.Strategy:
 
     Args:
       name: "one_device", "mirrored" (every GPU of this machine, or its CPU), "multi_worker" (TF_CONFIG's workers),
-        "tpu", or "auto": multi_worker where TF_CONFIG is set, mirrored with two GPUs or more, else one_device.
+        "parameter_server" (TF_CONFIG's too), "tpu", or "auto": what TF_CONFIG has where it is set, mirrored with two
+        GPUs or more, else one_device.
+
+    Raises:
+      ValueError: there is no TPU, or TF_CONFIG does not say what the strategy needs.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if name == "auto":
-        name = "multi_worker" if "TF_CONFIG" in os.environ else "mirrored" if len(gpus) > 1 else "one_device"
+        name = _in_cluster() or ("mirrored" if len(gpus) > 1 else "one_device")
     if name == "multi_worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
+    if name == "parameter_server":
+        if _in_cluster() != "parameter_server":
+            raise ValueError("trainer.strategy: parameter_server needs a TF_CONFIG that names chief, worker and ps")
+        return tf.distribute.ParameterServerStrategy(tf.distribute.cluster_resolver.TFConfigClusterResolver())
     if name == "tpu":
+        return _on_tpu()
+    return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+
+
+def _in_cluster() -> str | None:
+    """The strategy that TF_CONFIG asks for; None without one."""
+    cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster")
+    return ("parameter_server" if "ps" in cluster else "multi_worker") if cluster else None
+
+
+def _on_tpu() -> tf.distribute.Strategy:
+    try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return tf.distribute.TPUStrategy(resolver)
-    return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
+    except (ValueError, tf.errors.OpError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(
+            f"trainer.strategy: no TPU was found ({reason}); name it in TPU_NAME, or set the strategy to auto"
+        ) from error
 
 
 def global_batch_size(config: TrainerConfig, strategy: tf.distribute.Strategy) -> int:
@@ -58,6 +83,11 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 def several_workers(strategy: tf.distribute.Strategy) -> bool:
     """Whether other processes train the same model."""
     return bool(getattr(strategy.extended, "_in_multi_worker_mode", bool)())
+
+
+def is_asynchronous(strategy: tf.distribute.Strategy) -> bool:
+    """Whether steps overlap, as those of several workers with parameter servers do."""
+    return isinstance(strategy, tf.distribute.ParameterServerStrategy)
 
 
 @contextlib.contextmanager

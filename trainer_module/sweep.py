@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer_module import feeding
-from trainer_module.compilation import batch_changes, compiled_model
+from trainer_module.batches import training_batches
+from trainer_module.compilation import compiled_model
 from trainer_module.data import Split
 from trainer_module.schedules import schedule_of
 from trainer_module.settings import TrainingSettings
@@ -44,16 +44,10 @@ def range_test(settings: TrainingSettings, train: Split, steps: int) -> Sweep:
     # Built with a constant rate of 1 that the sweep scales.
     at_one = {"trainer.learning_rate": 1.0, "trainer.schedule": "constant", "trainer.warmup": 0.0}
     model = compiled_model(settings.with_values(at_one), train)
+    one_epoch = settings.with_values({"trainer.epochs": 1, "trainer.steps_per_epoch": steps})
     recorder = _Rising(steps)
     model.fit(
-        feeding.feed(
-            train,
-            config.batch_size,
-            feeder=config.feeder,
-            seed=config.seed,
-            stratified=config.stratified,
-            augment=batch_changes(settings, train),
-        ),
+        training_batches(one_epoch, train),
         steps_per_epoch=steps,
         callbacks=[recorder],
         verbose=0,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer_module import checkpoints, data, diagnostics, export, saving
+from trainer_module import checkpoints, data, diagnostics, export, parameter_server, saving
 from trainer_module.compilation import compiled_model
 from trainer_module.fitting import fit
 from trainer_module.model_card import write_extras
@@ -36,6 +36,9 @@ def run_fn(fn_args: "FnArgs") -> None:
     """
     settings = read_settings(fn_args.custom_config).with_values((fn_args.hyperparameters or {}).get("values", {}))
     transform, config = settings.transform, settings.trainer
+    if parameter_server.serves(config.strategy):
+        parameter_server.serve()
+        return
 
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     classes = class_names(transform_output)

@@ -1,5 +1,8 @@
 """The settings of transfer learning and of the first weights."""
 
+import dataclasses
+import hashlib
+import os
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -44,3 +47,13 @@ class TransferConfig:
         if self.twin_epochs and not self.weights:
             raise ValueError("twin_epochs compares given weights with random ones; set weights")
         return self
+
+    def pinned(self) -> "TransferConfig":
+        """With the SHA-256 of the file that is there now, so that a training with another file is another training.
+
+        Unchanged where it is given, or the file is none of this machine.
+        """
+        if self.sha256 or self.weights in (None, "imagenet") or not os.path.isfile(self.weights):
+            return self
+        with open(self.weights, "rb") as file:
+            return dataclasses.replace(self, sha256=hashlib.file_digest(file, "sha256").hexdigest())

@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer_module import data, feeding, order
+from trainer_module.batches import batch_changes, training_batches
 from trainer_module.callbacks import Progress
-from trainer_module.compilation import batch_changes, compiled_model
+from trainer_module.compilation import compiled_model
 from trainer_module.settings import TrainingSettings
 from trainer_module.tuner_config import TunerConfig
 
@@ -58,6 +60,56 @@ class Journal:
         return str(self._path(values, ".weights.h5"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A trial to be trained."""
+
+    settings: TrainingSettings
+    """Of the search's training."""
+    values: Mapping[str, Any]
+    """Of the trial, by key path."""
+    epochs: int
+    """Number of the last epoch."""
+    label: str
+    """Names the trial in the log."""
+    start: tuple[str, int] | None = None
+    """Weights to go on from and the epochs they have behind them."""
+    save_weights: str | None = None
+    """Where to keep the weights for going on later."""
+
+
+def run(job: Job, config: TunerConfig, train: data.Split, evaluation: data.Split) -> Metrics:
+    """Trains and measures.
+
+    Raises:
+      ValueError: the trial's values do not go together, or with the images.
+    """
+    settings = trial_settings(job.settings, config, job.values, job.epochs)
+    label = f"{job.label}, epoch"
+    if config.folds > 1:
+        return cross_validation(settings, config, train, epochs=job.epochs, label=label)
+    return short_training(
+        settings,
+        config,
+        train,
+        evaluation,
+        epochs=job.epochs,
+        label=label,
+        start=job.start,
+        save_weights=job.save_weights,
+    )
+
+
+def trial_settings(
+    settings: TrainingSettings, config: TunerConfig, values: Mapping[str, Any], epochs: int
+) -> TrainingSettings:
+    """The training's settings with a trial's in their places; its rate is constant unless the schedule is searched."""
+    trial: dict[str, Any] = {"trainer.epochs": epochs, "trainer.patience": 0, "trainer.seed": config.seed}
+    if config.steps_per_epoch:
+        trial["trainer.steps_per_epoch"] = config.steps_per_epoch
+    return settings.with_values({"trainer.schedule": "constant"} | trial | dict(values))
+
+
 def short_training(
     settings: TrainingSettings,
     config: TunerConfig,
@@ -88,15 +140,7 @@ def short_training(
         first = start[1]
     own = settings.trainer
     steps = feeding.steps_per_epoch(train, own)
-    batches = feeding.feed(
-        train,
-        own.batch_size,
-        feeder=own.feeder,
-        seed=own.seed,
-        stratified=own.stratified,
-        first_step=first * steps,
-        augment=batch_changes(settings, train),
-    )
+    batches = training_batches(settings, train, first_step=first * steps, last_epoch=epochs)
     watched = feeding.feed(evaluation, EVALUATION_BATCH, feeder=own.feeder)
     metrics = _fit(model, batches, watched, (first, epochs, steps), label)
     if save_weights:
@@ -116,15 +160,15 @@ def cross_validation(
     for number, (kept, held_out) in enumerate(folds.split(train.labels, train.labels), 1):
         part = dataclasses.replace(train, labels=train.labels[kept])
         shuffled = order.shuffled(part.labels, own.batch_size, own.seed, stratified=own.stratified)
-        endless = tf.data.Dataset.range(tf.int64.max)
+        steps = feeding.steps_per_epoch(part, own)
         changes = batch_changes(settings, part)
-        batches = feeding.batches(endless, _among(kept, shuffled), fetch, train, changes)
+        numbers = tf.data.Dataset.range(epochs * steps)
+        batches = feeding.batches(numbers, _among(kept, shuffled), fetch, train, changes)
         held = dataclasses.replace(train, labels=train.labels[held_out])
         once = tf.data.Dataset.range(-(-held.size // EVALUATION_BATCH))
         watched = feeding.batches(
             once, _among(held_out, order.sequence(held.size, EVALUATION_BATCH)), fetch, train, None
         )
-        steps = feeding.steps_per_epoch(part, own)
         model = _fresh_model(settings, config, train)
         results.append(_fit(model, batches, watched, (0, epochs, steps), f"{label}, fold {number}"))
     means = {name: float(np.mean([result[name] for result in results])) for name in results[0]}

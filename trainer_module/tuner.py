@@ -1,8 +1,14 @@
 """`tuner_fn`: what TFX's Tuner calls."""
 
+import itertools
 import json
 import logging
+import math
 import time
+from collections import deque
+from collections.abc import Collection, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +17,10 @@ import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 from tfx.components.tuner.component import TunerFnResult
 
-from trainer_module import data, trainer, trials
+from trainer_module import data, trainer, trial_processes, trials
 from trainer_module.settings import TrainingSettings, read_settings
+from trainer_module.sweep import Sweep, range_test, suggested_rate
+from trainer_module.sweep_plot import plot
 from trainer_module.tuner_config import Range, TunerConfig
 from transform.config import from_json
 
@@ -97,9 +105,23 @@ def build_oracle(config: TunerConfig) -> keras_tuner.Oracle:
     by_name = {
         "random": keras_tuner.oracles.RandomSearchOracle,
         "bayesian": keras_tuner.oracles.BayesianOptimizationOracle,
-        "grid": keras_tuner.oracles.GridSearchOracle,
+        "grid": Grid,
     }
     return by_name[config.algorithm](max_trials=config.trials, **common)
+
+
+class Grid(keras_tuner.Oracle):
+    """Every combination in turn; KerasTuner's own draws none before the end of the one before."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """The values of a trial by its number."""
+        space = self.get_space().space
+        combinations = itertools.product(*(choice.values for choice in space))
+        values = next(itertools.islice(combinations, int(trial_id), None), None)
+        if values is None:
+            return {"status": "STOPPED"}
+        names = (choice.name for choice in space)
+        return {"status": "RUNNING", "values": dict(zip(names, values, strict=True))}
 
 
 class ImageTuner(keras_tuner.Tuner):
@@ -111,10 +133,12 @@ class ImageTuner(keras_tuner.Tuner):
     """
 
     def __init__(self, config: TunerConfig, settings: TrainingSettings, journal: trials.Journal, *, directory: str):
-        self._config, self._settings, self._journal = config, settings, journal
+        self._config, self.settings, self._journal = config, settings, journal
         self._began = time.monotonic()
         self.table: list[dict[str, Any]] = []
         """The trials in the order they ran: trial_id, epochs, values by key path and `trials.Metrics`."""
+        self.sweep: Sweep | None = None
+        """Of the learning rate, where the settings ask for one."""
         super().__init__(oracle=build_oracle(config), directory=directory, project_name="search", overwrite=True)
         self.oracle.verbose = 0
 
@@ -126,82 +150,116 @@ class ImageTuner(keras_tuner.Tuner):
             hyperparameters.values = own
         return best
 
-    def pre_create_trial(self) -> None:
-        """Ends the search when its time is up."""
-        minutes = (time.monotonic() - self._began) / 60
-        if self._config.minutes and self.table and minutes >= self._config.minutes:
-            log.info("the search ends after %.1f minutes with %d trials", minutes, len(self.table))
-            self.oracle.max_trials = len(self.oracle.trials)
+    def search(self, train: data.Split, evaluation: data.Split) -> None:
+        """Draws trials and trains them, several at a time where there are processes for them."""
+        if self._config.sweep_steps:
+            self.sweep = range_test(self.settings, train, self._config.sweep_steps)
+            log.info("learning-rate sweep: %.2g suits", suggested_rate(self.sweep))
+        count = trial_processes.process_count(self._config)
+        drawn: deque[tuple[Any, Future[trials.Metrics]]] = deque()
+        with trial_processes.trial_processes(count, self._config, train, evaluation) as submit:
+            while True:
+                while self._may_draw(drawn, count) and (trial := self._draw()):
+                    drawn.append((trial, self._begin(trial, submit)))
+                if not drawn:
+                    return
+                self._wait(drawn)
+                # In the order they were drawn, so that what depends on results does not depend on the clock.
+                if drawn[0][1].done():
+                    trial, result = drawn.popleft()
+                    self._try_run_and_update_trial(trial, result)
+                    self.on_trial_end(trial)
 
-    def run_trial(self, trial: Any, train: data.Split, evaluation: data.Split) -> dict[str, float]:
-        """Trains with the trial's values, or remembers it; returns what `trials.Metrics` lists."""
-        drawn = trial.hyperparameters.values
-        values = {name: value for name, value in drawn.items() if not name.startswith("tuner/")}
-        epochs = drawn.get("tuner/epochs", self._config.epochs)
-        number = len(self.oracle.trials)
+    @property
+    def _draws_need_results(self) -> bool:
+        return self._config.algorithm in ("bayesian", "hyperband")
+
+    def _may_draw(self, drawn: Collection[tuple[Any, "Future[trials.Metrics]"]], count: int) -> bool:
+        """Whether a process is free, and what its trial's values depend on is the same in each search."""
+        return sum(self._draws_need_results or not result.done() for _, result in drawn) < count
+
+    def _wait(self, drawn: Sequence[tuple[Any, "Future[trials.Metrics]"]]) -> None:
+        results = [result for _, result in drawn]
+        wait(results[:1] if self._draws_need_results else results, return_when=FIRST_COMPLETED)
+
+    def _draw(self) -> Any:
+        """The next trial; None when there is none, or none before another one's result."""
+        minutes = (time.monotonic() - self._began) / 60
+        count = len(self.oracle.trials)
+        if self._config.minutes and count and minutes >= self._config.minutes:
+            log.info("the search ends after %.1f minutes with %d trials", minutes, count)
+            self.oracle.max_trials = count
+        trial = self.oracle.create_trial(f"{self.tuner_id}-{count}")
+        return trial if trial.status == "RUNNING" else None
+
+    def _begin(self, trial: Any, submit: trial_processes.Submit) -> "Future[trials.Metrics]":
+        """Trains with the trial's values, or remembers it."""
+        number, values, epochs = int(trial.trial_id) + 1, values_of(trial), self._epochs(trial)
         told = ", ".join(f"{name.partition('.')[2]} {_shown(value)}" for name, value in values.items())
         log.info("trial %d of %s: %s", number, self._most_trials(), told)
-        identity = {"values": values, "epochs": epochs, "settings": self._dependencies()}
-        metrics = self._journal.find(identity)
-        if metrics:
-            log.info("trial %d: remembered, val_accuracy %.4f", number, metrics["val_accuracy"])
-        else:
-            try:
-                metrics = self._train(values, epochs, drawn, train, evaluation, f"trial {number}")
-            except ValueError as error:
-                log.warning("trial %d failed: %s", number, error)
-                raise keras_tuner.errors.FailedTrialError(str(error)) from error
-            self._journal.add(identity, metrics)
-            log.info("trial %d: val_accuracy %.4f", number, metrics["val_accuracy"])
-        self.table.append({"trial_id": trial.trial_id, "epochs": epochs, "values": values, "metrics": metrics})
-        return {name: value for name, value in metrics.items() if value == value}
-
-    def _train(
-        self,
-        values: dict[str, Any],
-        epochs: int,
-        drawn: dict[str, Any],
-        train: data.Split,
-        evaluation: data.Split,
-        label: str,
-    ) -> trials.Metrics:
-        settings = trial_settings(self._settings, self._config, values, epochs)
-        if self._config.folds > 1:
-            return trials.cross_validation(settings, self._config, train, epochs=epochs, label=f"{label}, epoch")
+        remembered = self._journal.find(self._identity(values, epochs))
+        if remembered:
+            log.info("trial %d: remembered, val_accuracy %.4f", number, remembered["val_accuracy"])
+            result: Future[trials.Metrics] = Future()
+            result.set_result(remembered)
+            return result
         start, save = None, None
         if self._config.algorithm == "hyperband":
-            behind = drawn["tuner/initial_epoch"]
-            identity = {"values": values, "settings": self._dependencies()}
-            start = (self._journal.weights({**identity, "epochs": behind}), behind) if behind else None
-            save = self._journal.weights({**identity, "epochs": epochs})
-        return trials.short_training(
-            settings,
-            self._config,
-            train,
-            evaluation,
+            behind = trial.hyperparameters.values["tuner/initial_epoch"]
+            start = (self._journal.weights(self._identity(values, behind)), behind) if behind else None
+            save = self._journal.weights(self._identity(values, epochs))
+        job = trials.Job(
+            settings=self.settings,
+            values=values,
             epochs=epochs,
-            label=f"{label}, epoch",
+            label=f"trial {number}",
             start=start,
             save_weights=save,
         )
+        result = submit(job)
+        result.add_done_callback(lambda done: self._note(number, self._identity(values, epochs), done))
+        return result
 
-    def _dependencies(self) -> dict[str, Any]:
-        """What a trial's result depends on besides its values."""
+    def _note(self, number: int, identity: dict[str, Any], result: "Future[trials.Metrics]") -> None:
+        """Remembers a trial as soon as it is trained."""
+        if result.cancelled() or isinstance(result.exception(), BrokenProcessPool):
+            return
+        if error := result.exception():
+            log.warning("trial %d failed: %s", number, error)
+            return
+        self._journal.add(identity, result.result())
+        log.info("trial %d: val_accuracy %.4f", number, result.result()["val_accuracy"])
+
+    def run_trial(self, trial: Any, result: "Future[trials.Metrics]") -> dict[str, float]:
+        """What `trials.Metrics` lists, of a trial that has been trained."""
+        try:
+            metrics = result.result()
+        except ValueError as error:
+            raise keras_tuner.errors.FailedTrialError(str(error)) from error
+        except BrokenProcessPool as error:
+            raise keras_tuner.errors.FatalRuntimeError(
+                "a process that trained a trial was killed, perhaps for want of memory; finished trials are kept, so "
+                "run again with a lower tuner.parallel_trials"
+            ) from error
+        row = {"trial_id": trial.trial_id, "epochs": self._epochs(trial), "values": values_of(trial)}
+        self.table.append(row | {"metrics": metrics})
+        return {name: value for name, value in metrics.items() if value == value}
+
+    def _epochs(self, trial: Any) -> int:
+        return trial.hyperparameters.values.get("tuner/epochs", self._config.epochs)
+
+    def _identity(self, values: dict[str, Any], epochs: int) -> dict[str, Any]:
+        """What a trial's result depends on."""
         own = {name: getattr(self._config, name) for name in ("steps_per_epoch", "folds", "seed")}
-        return own | self._settings.to_json()
+        return {"values": values, "epochs": epochs, "settings": own | self.settings.to_json()}
 
     def _most_trials(self) -> str:
         return "the brackets" if self._config.algorithm == "hyperband" else str(self._config.trials)
 
 
-def trial_settings(
-    settings: TrainingSettings, config: TunerConfig, values: dict[str, Any], epochs: int
-) -> TrainingSettings:
-    """The training's settings with a trial's in their places; its rate is constant unless the schedule is searched."""
-    trial: dict[str, Any] = {"trainer.epochs": epochs, "trainer.patience": 0, "trainer.seed": config.seed}
-    if config.steps_per_epoch:
-        trial["trainer.steps_per_epoch"] = config.steps_per_epoch
-    return settings.with_values({"trainer.schedule": "constant"} | trial | values)
+def values_of(trial: Any) -> dict[str, Any]:
+    """A trial's values by key path, without what Hyperband keeps among them for itself."""
+    return {name: value for name, value in trial.hyperparameters.values.items() if not name.startswith("tuner/")}
 
 
 def _shown(value: Any) -> str:
@@ -214,3 +272,14 @@ def write_table(tuner: ImageTuner, path: str) -> None:
     for row in rows:
         row["metrics"] = {name: None if value != value else value for name, value in row["metrics"].items()}
     Path(path).write_text(json.dumps(rows, indent=1))
+
+
+def write_sweep(tuner: ImageTuner, path: str) -> None:
+    """Writes the learning-rate sweep as JSON, with its plot as SVG; no file without a sweep."""
+    if tuner.sweep is None:
+        return
+    rate = suggested_rate(tuner.sweep)
+    text = plot(tuner.sweep, rate, tuner.settings.trainer.learning_rate)
+    losses = [loss if math.isfinite(loss) else None for loss in tuner.sweep.losses]
+    contents = {"suggested": rate, "rates": list(tuner.sweep.rates), "losses": losses, "plot": text}
+    Path(path).write_text(json.dumps(contents), encoding="utf-8")

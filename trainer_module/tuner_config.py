@@ -13,6 +13,9 @@ from transform.config import settings, to_json
 TRIALS = "trials.json"
 """The file in the Tuner's `tuner_results` that lists every trial, best first."""
 
+SWEEP = "sweep.json"
+"""The file beside it with the learning-rate sweep, where there was one: rates, losses, the suggested rate, its plot."""
+
 Value = bool | int | float | str
 
 
@@ -118,6 +121,10 @@ class TunerConfig:
     """Steps of each such epoch; 0 is the whole training split."""
     folds: Annotated[int, Field(ge=1, le=20)] = 1
     """Above 1, each trial is the mean of so many cross-validated trainings on the training split, for small sets."""
+    parallel_trials: Annotated[int, Field(ge=0, le=256)] = 0
+    """Trials at the same time, each in a process of its own; 0 is one per GPU, or without any one per core."""
+    sweep_steps: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """Steps of a learning-rate sweep before the trials, about 200, for the report to plot; 0 leaves it out."""
     search: SearchSpace = Field(default_factory=_handbook_search)
     """What is searched; by default the handbook's four, in order of influence (part 10, "Hyperparameters to Tune")."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1

@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ElementTree
 from click.testing import CliRunner
 
 from pipeline.console import main
-from pipeline.rate_sweep import plot
 from trainer_module.sweep import Sweep
+from trainer_module.sweep_plot import plot
 
 
 def test_plot_marks_the_suggested_and_the_configured_rate():

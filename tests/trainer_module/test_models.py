@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from trainer_module import models, normalization
-from trainer_module.compilation import balanced_weights, batch_changes, compiled_model
+from trainer_module.batches import balanced_weights, batch_changes
+from trainer_module.compilation import compiled_model
 from trainer_module.config import TrainerConfig
 from trainer_module.model_config import APPLICATIONS, ModelConfig
 from trainer_module.settings import TrainingSettings

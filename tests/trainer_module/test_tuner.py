@@ -20,7 +20,7 @@ RATES = {"trainer": {"learning_rate": {"low": 1e-4, "high": 1e-1, "scale": "log"
 
 
 def config(**changes) -> TunerConfig:
-    return TunerConfig(**{"trials": 3, "epochs": 1, "search": RATES} | changes)
+    return TunerConfig(**{"trials": 3, "epochs": 1, "search": RATES, "parallel_trials": 1} | changes)
 
 
 def search(split, folder, journal="journal", **changes) -> tuner.ImageTuner:
@@ -139,7 +139,7 @@ def test_a_trial_that_cannot_be_trained_is_told_and_the_others_go_on(split, tmp_
 
 
 def test_trials_use_the_settings_of_the_training_and_their_own_length():
-    chosen = tuner.trial_settings(SETTINGS, config(), {"trainer.learning_rate": 0.5}, epochs=2)
+    chosen = trials.trial_settings(SETTINGS, config(), {"trainer.learning_rate": 0.5}, epochs=2)
     trainer = chosen.trainer
     assert (trainer.epochs, trainer.patience, trainer.schedule) == (2, 0, "constant")
     assert (trainer.learning_rate, trainer.batch_size, chosen.model) == (0.5, 10, SETTINGS.model)
@@ -149,3 +149,13 @@ def test_finished_trials_are_kept_where_the_next_execution_finds_them():
     first = tuner.journal_folder("/runs/digits/artifacts/Tuner/.system/executor_execution/7/.temp")
     second = tuner.journal_folder("/runs/digits/artifacts/Tuner/.system/executor_execution/8/.temp")
     assert first == second == "/runs/digits/artifacts/Tuner/.system/trials"
+
+
+def test_trials_side_by_side_come_to_what_they_come_to_one_by_one(split, tmp_path):
+    one = search(split, tmp_path, "one", trials=3)
+    two = search(split, tmp_path, "two", trials=3, parallel_trials=2)
+    assert [row["values"] for row in two.table] == [row["values"] for row in one.table]
+    for alone, beside in zip(one.table, two.table, strict=True):
+        assert beside["metrics"]["val_loss"] == pytest.approx(alone["metrics"]["val_loss"], abs=1e-5)
+    remembered = search(split, tmp_path, "two", trials=3, parallel_trials=2)
+    assert rows(remembered) == rows(two)

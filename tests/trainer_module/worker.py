@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.trainer_module.conftest import CLASSES, TRANSFORM
-from trainer_module import compilation, data, strategies, trainer
+from trainer_module import compilation, data, parameter_server, strategies, trainer
 from trainer_module.config import TrainerConfig
 from trainer_module.fitting import fit
 from trainer_module.model_config import ModelConfig
@@ -24,6 +24,9 @@ SETTINGS = TrainingSettings(
 
 
 def main(pattern: str, folder: Path) -> None:
+    if parameter_server.serves("auto"):
+        parameter_server.serve()
+        return
     trainer.make_reproducible(1)
     strategy = strategies.build_strategy("auto")
     split = data.open_split([pattern], TRANSFORM, CLASSES)
