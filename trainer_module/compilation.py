@@ -32,8 +32,8 @@ def compiled_model(settings: TrainingSettings, train: data.Split) -> tf.keras.Mo
         loss=tf.keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
         jit_compile=config.xla or None,
-        # Each image once, not so many batches of whichever worker is the fastest.
-        pss_evaluation_shards="auto" if is_asynchronous(tf.distribute.get_strategy()) else 0,
+        # Evaluation on one worker, which sees each image once; more could not have fewer files than they are.
+        pss_evaluation_shards=1 if is_asynchronous(tf.distribute.get_strategy()) else 0,
     )
     # All that is ever trained, so that the state of the optimizer has one form throughout.
     model.optimizer.build(model.trainable_variables)

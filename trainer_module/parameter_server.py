@@ -78,7 +78,7 @@ def training_batches(settings: TrainingSettings, train: Split) -> tf.data.Datase
 
 
 def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
-    """Every image once; Keras shares them out among the workers."""
+    """Every image once."""
     return _images(split).batch(batch_size)
 
 

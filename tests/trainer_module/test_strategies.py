@@ -11,8 +11,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from trainer_module import parameter_server
 from trainer_module.config import TrainerConfig
-from trainer_module.strategies import global_batch_size
+from trainer_module.settings import TrainingSettings
+from trainer_module.strategies import build_strategy, global_batch_size
 
 TOLERANCE = 1e-5
 """Of every weight after three epochs: the workers add up their gradients in another order."""
@@ -69,3 +71,46 @@ def test_two_workers_train_the_same_model_as_one_and_end_when_the_chief_alone_ha
     for name, values in histories[1].items():
         assert histories[0][name] == pytest.approx(values, abs=1e-4)
     assert len(list((tmp_path / "two").glob("tensorboard/train/events*"))) == 1
+
+
+def test_without_a_tpu_the_setting_to_change_is_told(monkeypatch):
+    monkeypatch.delenv("TPU_NAME", raising=False)
+    with pytest.raises(
+        ValueError, match=r"trainer\.strategy: no TPU was found .* TPU_NAME, or set the strategy to auto"
+    ):
+        build_strategy("tpu")
+
+
+def test_parameter_servers_without_a_cluster_are_refused(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ValueError, match=r"parameter_server needs a TF_CONFIG that names chief, worker and ps"):
+        build_strategy("parameter_server")
+
+
+def test_what_needs_one_step_after_the_other_is_refused_with_parameter_servers():
+    parameter_server.check(TrainingSettings())
+    with pytest.raises(ValueError, match=r"trainer\.averaging cannot be had with parameter servers"):
+        parameter_server.check(TrainingSettings(trainer=TrainerConfig(averaging="ema")))
+
+
+@pytest.mark.slow
+def test_workers_and_a_parameter_server_train_and_only_the_chief_writes(split, tmp_path):
+    pattern = str(Path(split.files[0]).parent / "*")
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(4)]
+    cluster = {"chief": addresses[:1], "worker": addresses[1:3], "ps": addresses[3:]}
+    tasks = [("worker", 0), ("worker", 1), ("ps", 0), ("chief", 0)]
+    processes = [
+        start(pattern, tmp_path / role / str(index), {"cluster": cluster, "task": {"type": role, "index": index}})
+        for role, index in tasks
+    ]
+    *servants, chief = processes
+    try:
+        assert facts(chief) == {"chief": True, "replicas": 1}
+        history = json.loads((tmp_path / "chief" / "0" / "history.json").read_text())
+        assert len(history["val_loss"]) == 3 and history["loss"][-1] < history["loss"][0]
+        for servant in servants:
+            assert servant.wait(timeout=120) == 0, "what serves a chief ends after it"
+        assert not (tmp_path / "worker").exists() and not (tmp_path / "ps").exists()
+    finally:
+        for process in processes:
+            process.kill()
