@@ -1,9 +1,11 @@
 """The saved model: the transform's graph, the network and the class names, in one."""
 
+import functools
 from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_transform as tft
+from tensorflow_transform.saved.saved_transform_io_v2 import SavedModelLoader
 
 from trainer_module.warm_start import weights_by_path
 from transform import features, ops
@@ -22,9 +24,13 @@ class Classifier(tf.Module):
     ):
         super().__init__()
         # Without its optimizer, whose variables are twice the size of the network's.
-        self.model = tf.keras.Model(model.input, model.output, name=model.name)
-        self.weights = weights_by_path(self.model)
-        self.transform_layer = transform_output.transform_features_layer()
+        network = tf.keras.Model(model.input, model.output, name=model.name)
+        self.weights = weights_by_path(network)
+        # No attribute: Keras would trace and write each of its layers, which takes longer than all the rest. For the
+        # same reason it is TFT's loader, whose tables are tracked as TFT's layer tracks them.
+        self._predict = functools.partial(network, training=False)
+        loader = SavedModelLoader(transform_output.transform_savedmodel_dir)
+        self._apply, self.tables = loader.apply_transform_model, vars(loader)
         self.classes = tf.constant(list(classes))
         self._transform = transform
         self._raw_spec = {features.IMAGE: tf.io.FixedLenFeature([1], tf.string)}
@@ -43,12 +49,12 @@ class Classifier(tf.Module):
         return self._classify(tf.io.parse_example(examples, self._raw_spec), "all_classes")
 
     def _classify(self, raw: dict[str, tf.Tensor], classes_name: str) -> dict[str, tf.Tensor]:
-        transformed = self.transform_layer(raw)
+        transformed = self._apply(raw)
         status = transformed[features.STATUS]
         if self._transform.on_bad_image == "fail":
             status = refuse_bad(status)
         good = tf.equal(status, "")
-        probabilities = self.model(ops.unpack(transformed[features.PIXELS], self._transform), training=False)
+        probabilities = self._predict(ops.unpack(transformed[features.PIXELS], self._transform))
         probabilities = tf.where(good[:, tf.newaxis], probabilities, 0.0)
         batch = tf.shape(probabilities)[0]
         return {
