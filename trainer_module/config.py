@@ -50,7 +50,8 @@ class TrainerConfig(OptimizationConfig):
     restore_best: bool = True
     """End with the weights of the best epoch, not with the last ones; only with patience."""
     feeder: Literal["auto", "memory", "disk", "hybrid"] = "auto"
-    """All pixels in memory, each from disk, or a segment at a time in memory; auto: memory if they fit, else hybrid."""
+    """All pixels in memory, each from a file, or a segment at a time in memory. auto: memory if they fit; disk if the
+    system can keep the file in memory; else hybrid."""
     segments: Annotated[int, Field(ge=0, le=100_000)] = 0
     """Parts with the same share of each class, trained on one after the other; 0 is what hybrid needs, else 1."""
     segment_epochs: Annotated[int, Field(ge=1, le=1000)] = 1

@@ -19,13 +19,15 @@ import tensorflow as tf
 from trainer_module import data, order
 from trainer_module.config import TrainerConfig
 from trainer_module.data import Split
-from trainer_module.memory import free_memory
+from trainer_module.memory import free_for_files, free_memory
 from trainer_module.segments import Segments
 
 log = logging.getLogger("tfx_vision.feeding")
 
 MEMORY_SHARE = 0.25
 """The share of the free memory that pixels may take."""
+CACHED_SHARE = 0.5
+"""The share of the memory free for files below which the system keeps the unpacked file there, as good as always."""
 
 Fetch = Callable[[np.ndarray], np.ndarray]
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]
@@ -65,19 +67,22 @@ def make_plan(
     budget = max(int(MEMORY_SHARE * free_memory()), 1)
     feeder = config.feeder
     if feeder == "auto":
-        feeder = "memory" if split.bytes_in_memory <= budget else "hybrid"
+        # A file that is in memory anyway gains nothing by copies of its segments: see benchmarks/feeding.md.
+        cached = split.bytes_in_memory <= CACHED_SHARE * free_for_files()
+        feeder = "memory" if split.bytes_in_memory <= budget else "disk" if cached else "hybrid"
     if not shuffled:
         feeder, segments = "disk" if feeder == "hybrid" else feeder, 1
     # At the border of two segments both are in memory.
     fitting = -(-2 * split.bytes_in_memory // budget) if feeder == "hybrid" else 1
     segments = segments or config.segments or min(fitting, split.size)
     log.info(
-        "%s feeder%s: %s images take %.0f MB, and %.0f MB may be used%s",
+        "%s feeder%s: %s images take %.0f MB, and %.0f MB may be used%s%s",
         feeder,
         " (auto)" if config.feeder == "auto" else "",
         f"{split.size:,}",
         split.bytes_in_memory / 1e6,
         budget / 1e6,
+        "; the system keeps the file in memory" if config.feeder == "auto" and feeder == "disk" else "",
         f"; {segments} segments, {config.segment_epochs} epochs each" if segments > 1 else "",
     )
     return Plan(feeder=feeder, segments=segments, segment_epochs=config.segment_epochs, folder=folder)

@@ -18,10 +18,16 @@ CGROUP = (
 
 def free_memory() -> int:
     """Bytes that this process can take: of the machine, of its container, and within its own limit (ulimit -d)."""
-    free = psutil.virtual_memory().available
+    free = free_for_files()
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     if limit != resource.RLIM_INFINITY:
         free = min(free, limit - psutil.Process().memory_info().data)
+    return max(free, 0)
+
+
+def free_for_files() -> int:
+    """Bytes of files that the system can keep in memory; they count for the machine and the container only."""
+    free = psutil.virtual_memory().available
     for limit_file, usage_file, reclaimable in CGROUP:
         if limit_file.exists() and (text := limit_file.read_text().strip()) != "max":
             statistics = dict(line.split() for line in (limit_file.parent / "memory.stat").read_text().splitlines())

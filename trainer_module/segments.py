@@ -54,6 +54,11 @@ class Segments:
 
         return reading_ahead
 
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The segments in memory."""
+        return tuple(self._held)
+
     def _take(self, segment: int, chosen: np.ndarray) -> np.ndarray:
         return np.take(self._hold(segment).result(), self.rows[chosen] - self._starts[segment], axis=0)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from trainer_module import data, feeding, order
 from trainer_module.config import TrainerConfig
+from trainer_module.segments import Segments
 
 
 def numbers(batches: tf.data.Dataset) -> list[int]:
@@ -69,6 +70,26 @@ def test_each_segment_is_repeated_before_the_next_and_a_cycle_has_each_image_equ
     assert set(fed[:16]) == set(fed[16:32]) or set(fed[:17]) == set(fed[17:34])
 
 
+def test_a_feed_ends_before_its_last_step(split):
+    whole = numbers(feeding.feed(split, 10, seed=1).take(7))
+    assert numbers(feeding.feed(split, 10, seed=1, first_step=2, last_step=7)) == whole[20:]
+
+
+def test_the_next_segment_is_read_while_one_is_in_use(split):
+    members = order.split_up(split.labels, 3, 1)
+    pixels = np.arange(50)
+    read = Segments(pixels, members)
+    pixels[read.rows] = np.arange(50)
+    # One step takes a segment; two steps later the next but one is in use.
+    images = read.read_ahead(lambda step: members[step], steps=1)
+    assert (read(images(0)) == members[0]).all()
+    assert set(read.held) == {0, 1}
+    assert (read(images(1)) == members[1]).all()
+    assert set(read.held) == {1, 2}, "no more than two are in memory"
+    mixed = np.concatenate([members[1][:3], members[2][:3]])
+    assert (read(mixed) == mixed).all()
+
+
 def test_segments_have_the_same_share_of_each_class(split):
     for images in order.split_up(split.labels, 3, 1):
         counts = np.bincount(split.labels[images], minlength=3)
@@ -116,10 +137,16 @@ def test_workers_take_equal_parts_of_the_same_batches(split):
     ]
 
 
-@pytest.mark.parametrize(("free", "feeder", "segments"), [(8.0, "memory", 1), (2.0, "hybrid", 4)])
-def test_the_automatic_choice_follows_the_free_memory_and_says_so(split, monkeypatch, caplog, free, feeder, segments):
+@pytest.mark.parametrize(
+    ("free", "for_files", "feeder", "segments"),
+    [(8.0, 8.0, "memory", 1), (2.0, 8.0, "disk", 1), (2.0, 1.5, "hybrid", 4)],
+)
+def test_the_automatic_choice_follows_the_free_memory_and_says_so(
+    split, monkeypatch, caplog, free, for_files, feeder, segments
+):
     caplog.set_level("INFO")
     monkeypatch.setattr(feeding, "free_memory", lambda: free * split.bytes_in_memory)
+    monkeypatch.setattr(feeding, "free_for_files", lambda: for_files * split.bytes_in_memory)
     plan = feeding.make_plan(split, TrainerConfig())
     assert (plan.feeder, plan.segments) == (feeder, segments)
     assert f"{feeder} feeder (auto): 50 images" in caplog.text

@@ -76,6 +76,19 @@ def test_a_file_with_another_sha256_is_refused(split, source):
         compiled_model(settings(weights=source, sha256="0" * 64), split)
 
 
+def test_another_file_under_the_same_name_is_another_training(tmp_path):
+    path = tmp_path / "weights.h5"
+    found = []
+    for content in (b"one", b"two"):
+        path.write_bytes(content)
+        found.append(TransferConfig(weights=str(path)).pinned())
+        assert found[-1].sha256 == hashlib.sha256(content).hexdigest()
+    assert found[0] != found[1]
+    assert TransferConfig(weights="imagenet").pinned().sha256 is None
+    searched = TrainingSettings(transfer=found[0]).with_values({"transfer.weights": "other.h5"})
+    assert searched.transfer.sha256 is None, "a search over files has the SHA-256 of none of them"
+
+
 def test_weights_of_another_network_are_refused_by_name(split, source):
     other = settings(weights=source).with_values({"model.filters": [4, 6, 8]})
     wide = TransformConfig(height=8, width=8, channels=1)
