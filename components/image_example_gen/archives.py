@@ -17,10 +17,11 @@ from components.image_example_gen.sources import (
     class_of,
     group_of,
     is_clutter,
-    open_bytes,
     over_limit,
     refuse_single_class,
+    stamp,
 )
+from components.image_example_gen.storage import open_bytes
 
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 """What reading damaged archives, unknown compressions and encrypted members raises."""
@@ -74,20 +75,13 @@ def open_archive(path: str, config: DataConfig) -> Source:
             Part(read_zip, Members(path, files[shard * size : (shard + 1) * size]), (shard,)) for shard in range(shards)
         ]
 
+    # Members carry no reliable times.
     return Source([*files, stamp(path)], lambda: len(files), parts)
 
 
 def is_zip(path: str) -> bool:
     """Whether a path names a zip archive."""
     return path.lower().endswith(".zip")
-
-
-def stamp(path: str) -> ImageFile:
-    """The archive itself: its members carry no reliable times."""
-    from apache_beam.io.filesystems import FileSystems
-
-    found = FileSystems.get_filesystem(path).metadata(path)
-    return ImageFile(path, "", found.size_in_bytes, found.last_updated_in_seconds or 0.0)
 
 
 def zip_members(path: str) -> list[Member]:

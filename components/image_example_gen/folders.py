@@ -3,10 +3,9 @@
 import os
 import random
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
 
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.sources import (
@@ -21,7 +20,10 @@ from components.image_example_gen.sources import (
     read_file,
     refuse_single_class,
 )
+from components.image_example_gen.storage import below, scheme_of, why
 
+AHEAD = 8
+"""Files of a store that are read at a time."""
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 
@@ -43,9 +45,14 @@ def files_source(images: Sequence[ImageFile]) -> Source:
 
 
 def read_files(files: Sequence[ImageFile], config: DataConfig) -> Iterator[Item]:
-    """Reads files one after the other."""
-    for file in files:
-        yield read_file(file, config.limits.file_bytes)
+    """Reads files one after the other, from a store several ahead: it takes its time to answer."""
+    read = partial(read_file, limit=config.limits.file_bytes)
+    if not files or not scheme_of(files[0].path):
+        yield from map(read, files)
+        return
+    with ThreadPoolExecutor(AHEAD) as pool:
+        for start in range(0, len(files), AHEAD):
+            yield from pool.map(read, files[start : start + AHEAD])
 
 
 def list_images(folder: str, config: DataConfig | None = None) -> list[ImageFile]:
@@ -85,15 +92,14 @@ def walk(root: str) -> Iterator[tuple[str, int, float, str]]:
     Raises:
       DataError: it cannot be listed.
     """
-    if FileSystems.get_filesystem(root).scheme() is None:
+    if not scheme_of(root):
         yield from walk_local(root.rstrip("/") or "/", ())
         return
     try:
-        for entry in FileSystems.match([root + "**"])[0].metadata_list:
-            if not entry.path.endswith("/"):
-                yield entry.path, entry.size_in_bytes, entry.last_updated_in_seconds or 0.0, ""
-    except BeamIOError as error:
-        raise DataError(f"{root} cannot be read: {error}") from error
+        for file in below(root):
+            yield file.path, file.size, file.modified, ""
+    except Exception as error:  # each file system has its own
+        raise DataError(f"{root} cannot be read: {why(error)}") from error
 
 
 def walk_local(folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, int, float, str]]:
@@ -127,6 +133,6 @@ def walk_local(folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, int, 
 
 def class_folders(root: str) -> set[str]:
     """Names of the sub-folders; object stores have no empty folders, so only a local file system lists them."""
-    if FileSystems.get_filesystem(root).scheme() is not None:
+    if scheme_of(root):
         return set()
     return {entry.name for entry in Path(root).iterdir() if entry.is_dir() and not is_clutter(entry.name)}

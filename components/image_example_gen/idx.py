@@ -6,11 +6,11 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from apache_beam.io.filesystems import FileSystems
 from PIL import Image
 
 from components.image_example_gen.config import DataConfig
-from components.image_example_gen.sources import DataError, ImageFile, Item, Part, Source, group_of, named
+from components.image_example_gen.sources import DataError, Item, Part, Source, group_of, named, stamp
+from components.image_example_gen.storage import open_decompressed, why
 
 
 class Pair(NamedTuple):
@@ -43,12 +43,6 @@ def open_idx(path: str, config: DataConfig) -> Source:
     return Source(files, lambda: count, parts)
 
 
-def stamp(path: str) -> ImageFile:
-    """A file with its size and the time of its last change."""
-    found = FileSystems.get_filesystem(path).metadata(path)
-    return ImageFile(path, "", found.size_in_bytes, found.last_updated_in_seconds or 0.0)
-
-
 def read_shape(path: str) -> list[int]:
     """The lengths of an IDX file's dimensions.
 
@@ -56,10 +50,10 @@ def read_shape(path: str) -> list[int]:
       DataError: it is not an IDX file of unsigned bytes.
     """
     try:
-        with FileSystems.open(path) as stream:
+        with open_decompressed(path) as stream:
             return header(stream)
     except Exception as error:  # each file system has its own
-        raise DataError(f"{path} cannot be read as an IDX file of bytes: {str(error).splitlines()[0]}.") from error
+        raise DataError(f"{path} cannot be read as an IDX file of bytes: {why(error)}.") from error
 
 
 def header(stream: Any) -> list[int]:
@@ -74,7 +68,7 @@ def read_pair(pair: Pair, config: DataConfig) -> Iterator[Item]:
     """Encodes each image as PNG, the same bytes every time."""
     height, width, *channels = pair.shape
     size = height * width * (channels[0] if channels else 1)
-    with FileSystems.open(pair.images) as images, FileSystems.open(pair.labels) as labels:
+    with open_decompressed(pair.images) as images, open_decompressed(pair.labels) as labels:
         number = header(images)[0]
         header(labels)
         for index in range(number):

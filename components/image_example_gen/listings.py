@@ -8,8 +8,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from apache_beam.io.filesystems import FileSystems
-
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.folders import files_source
 from components.image_example_gen.sources import (
@@ -17,10 +15,10 @@ from components.image_example_gen.sources import (
     ImageFile,
     Source,
     group_of,
-    open_bytes,
     refuse_single_class,
     split_named,
 )
+from components.image_example_gen.storage import open_bytes, stat, why
 
 KNOWN = {
     "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "url", "uri"),
@@ -43,7 +41,7 @@ def open_listing(path: str, config: DataConfig) -> Source:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: {error.reason} at byte {error.start}.") from error
     except Exception as error:  # each file system has its own
-        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
+        raise DataError(f"{path} cannot be read: {why(error)}.") from error
     try:
         rows = list(choose(list(parse(text, path.lower(), config)), config))
     except ValueError as error:
@@ -180,10 +178,10 @@ def look(row: Mapping[str, str], folder: str, config: DataConfig) -> ImageFile:
     if not row["label"]:
         return file._replace(trouble="no label")
     try:
-        found = FileSystems.get_filesystem(path).metadata(path)
+        found = stat(path)
     except Exception as error:  # each file system has its own
-        return file._replace(trouble=f"unreadable: {str(error).splitlines()[0]}")
-    return file._replace(size=found.size_in_bytes, modified=found.last_updated_in_seconds or 0.0)
+        return file._replace(trouble=f"unreadable: {why(error)}")
+    return file._replace(size=found.size, modified=found.modified)
 
 
 def resolve(path: str, folder: str) -> str:

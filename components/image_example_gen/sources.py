@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
-
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.items import Item
+from components.image_example_gen.storage import open_bytes, reach, scheme_of, stat, why
 
 LISTINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -79,7 +77,9 @@ def open_source(path: str, config: DataConfig) -> Source:
 
     Raises:
       DataError: there are none, or not as its kind needs them; says what is missing.
+      StorageError: the store cannot be used.
     """
+    reach(path)
     kind = config.source if config.source != "auto" else kind_of(path)
     return getattr(import_module(f"{__package__}.{MODULES[kind]}"), f"open_{kind}")(path, config)
 
@@ -106,9 +106,10 @@ def fingerprint(files: Iterable[ImageFile]) -> str:
     return digest.hexdigest()
 
 
-def open_bytes(path: str) -> Any:
-    """A binary stream of a file as it is, on any of Beam's file systems."""
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+def stamp(path: str) -> ImageFile:
+    """A file of many images, with its size and the time of its last change."""
+    found = stat(path)
+    return ImageFile(path, "", found.size, found.modified)
 
 
 def read_file(file: ImageFile, limit: int) -> Item:
@@ -119,16 +120,10 @@ def read_file(file: ImageFile, limit: int) -> Item:
     if file.size > limit:
         return item._replace(trouble=over_limit(file.size, limit))
     try:
-        encoded = (read_local if is_local(file.path) else read_remote)(file, limit)
+        encoded = (read_remote if scheme_of(file.path) else read_local)(file, limit)
     except Exception as error:  # each file system has its own
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        return item._replace(trouble=f"unreadable: {reason}")
+        return item._replace(trouble=f"unreadable: {why(error)}")
     return item._replace(encoded=encoded)
-
-
-def is_local(path: str) -> bool:
-    """Whether Beam reads a path from the machine's own file system."""
-    return "://" not in path
 
 
 def read_local(file: ImageFile, limit: int) -> bytes:

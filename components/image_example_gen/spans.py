@@ -1,12 +1,15 @@
 """Spans and versions in paths, as TFX's own ExampleGens have them: {SPAN}, {VERSION}, {YYYY}, {MM}, {DD}."""
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from tfx.components.example_gen.utils import calculate_splits_fingerprint_span_and_version
+from tfx.components.example_gen import utils
+from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2, range_config_pb2
 
 from components.image_example_gen.sources import DataError
+from components.image_example_gen.storage import names_matching, reach, scheme_of
 
 PLACEHOLDER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(:\d+)?\}")
 
@@ -26,21 +29,26 @@ def resolve(path: str, wanted: int = -1) -> Resolved:
 
     Raises:
       DataError: the placeholders are not as TFX wants them, or there is no such span.
+      StorageError: the store cannot be used.
     """
-    found = PLACEHOLDER.search(path)
-    if not found:
+    if not PLACEHOLDER.search(path):
         return Resolved(path, 0, None)
-    base = path[: path.rfind("/", 0, found.start()) + 1]
-    split = example_gen_pb2.Input.Split(name="all", pattern=path[len(base) :].rstrip("/"))
+    pattern = path.rstrip("/")
+    split = example_gen_pb2.Input.Split(name="all", pattern=pattern)
     try:
-        _, span, version = calculate_splits_fingerprint_span_and_version(base, [split], only(wanted))
+        kinds = utils.verify_split_pattern_specs(split)
+        glob, regex = utils._create_matching_glob_and_regex("", split, *kinds, only(wanted))
+        found = [
+            Resolved(filled(pattern, tokens, version), span, number)
+            for name in names(glob)
+            for tokens, span, version, number in [utils._find_matched_span_version_from_path(name, regex, *kinds)]
+        ]
     except ValueError as error:
-        if "Cannot find matching" in str(error):
-            if wanted >= 0:
-                raise DataError(f"{path}: there is no span {wanted}.") from error
-            raise DataError(f"{path}: there is no span yet; nothing in {base or 'this folder'} matches.") from error
         raise DataError(f"{path}: {error}.") from error
-    return Resolved(base + split.pattern, span, version)
+    if not found:
+        missing = f"there is no span {wanted}" if wanted >= 0 else "there is no span yet"
+        raise DataError(f"{path}: {missing}; nothing matches {glob}.")
+    return max(found, key=lambda one: (one.span, one.version or 0))
 
 
 def only(span: int) -> range_config_pb2.RangeConfig | None:
@@ -49,4 +57,22 @@ def only(span: int) -> range_config_pb2.RangeConfig | None:
         return None
     return range_config_pb2.RangeConfig(
         static_range=range_config_pb2.StaticRange(start_span_number=span, end_span_number=span)
+    )
+
+
+def names(glob: str) -> list[str]:
+    """Files and folders that match; a store has no folders but in its names."""
+    if not scheme_of(glob):
+        return list(fileio.glob(glob))
+    reach(glob)
+    return names_matching(glob)
+
+
+def filled(pattern: str, tokens: Iterable[str], version: str | None) -> str:
+    """A pattern with the text that stands in a name for each of its placeholders: 007 stays 007."""
+    texts = list(tokens)
+    dates = dict(zip(utils.DATE_SPECS, texts, strict=False))
+    return PLACEHOLDER.sub(
+        lambda found: str(version) if found[1] == "VERSION" else dates[found[0]] if found[0] in dates else texts[0],
+        pattern,
     )

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
-from apache_beam.io.filesystem import BeamIOError
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.io.tfrecordio import _TFRecordUtil
 
 from components.image_example_gen.config import DataConfig
@@ -20,7 +18,9 @@ from components.image_example_gen.sources import (
     is_clutter,
     named,
     split_named,
+    stamp,
 )
+from components.image_example_gen.storage import matching, open_decompressed, root_of, why
 
 
 class Records(NamedTuple):
@@ -36,20 +36,15 @@ def open_tfrecords(path: str, config: DataConfig) -> Source:
     Raises:
       DataError: there are none, or one is damaged.
     """
-    root = path.split("*", 1)[0].rpartition("/")[0] + "/"
+    root = root_of(path) if "*" in path else path.rstrip("/") + "/"
     if "*" in path:
-        try:
-            metadata = FileSystems.match([path])[0].metadata_list
-        except BeamIOError as error:
-            raise DataError(f"{path} cannot be read: {error}") from error
-        found = [(entry.path, entry.size_in_bytes, entry.last_updated_in_seconds or 0.0) for entry in metadata]
-    elif FileSystems.exists(path) and not list(walk(path.rstrip("/") + "/")):
-        entry = FileSystems.get_filesystem(path).metadata(path)
-        found = [(path, entry.size_in_bytes, entry.last_updated_in_seconds or 0.0)]
+        files = [ImageFile(found.path, "", found.size, found.modified) for found in matching(path)]
     else:
-        root = path.rstrip("/") + "/"
-        found = [(name, size, modified) for name, size, modified, _ in walk(root) if not is_clutter(name[len(root) :])]
-    files = sorted(ImageFile(name, "", size, modified) for name, size, modified in found)
+        inside = (ImageFile(name, "", size, modified) for name, size, modified, _ in walk(root))
+        files = [file for file in inside if not is_clutter(file.path[len(root) :])]
+        if not files:
+            root, files = root_of(path), [stamp(path)]
+    files.sort()
     if not files:
         raise DataError(f"{path}: there are no TFRecord files.")
 
@@ -71,11 +66,11 @@ def records(path: str) -> Iterator[bytes]:
       DataError: it is no TFRecord file, or it is cut off.
     """
     try:
-        with FileSystems.open(path) as stream:
+        with open_decompressed(path) as stream:
             while (record := _TFRecordUtil.read_record(stream)) is not None:
                 yield record
     except Exception as error:  # Beam's ValueError, a file system's, or gzip's
-        raise DataError(f"{path} is not a whole TFRecord file: {str(error).splitlines()[0]}.") from error
+        raise DataError(f"{path} is not a whole TFRecord file: {why(error)}.") from error
 
 
 def count(path: str) -> int:

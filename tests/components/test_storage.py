@@ -1,0 +1,122 @@
+"""Images in an object store: the same sources by the same code."""
+
+import csv
+import io
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tfx.components.example_gen.utils import calculate_splits_fingerprint_span_and_version
+from tfx.proto import example_gen_pb2
+
+from components.image_example_gen.config import DataConfig
+from components.image_example_gen.sources import DataError, open_source
+from components.image_example_gen.spans import resolve
+from components.image_example_gen.storage import StorageError, reach, stat
+from tests.components.conftest import Ingest, Ingested
+from tests.kubeflow.store import Store
+from tests.serving.stores import s3
+from transform import features
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with s3(tmp_path_factory.mktemp("store")) as uri:
+        yield uri
+
+
+def upload(what: Path | bytes, target: str, folder: Path | None = None) -> None:
+    store = Store(os.environ["AWS_ENDPOINT_URL"])
+    if isinstance(what, bytes):
+        assert folder
+        (folder / "object").write_bytes(what)
+        what = folder / "object"
+    store.upload(what, target)
+
+
+def records(found: Ingested) -> set[tuple]:
+    return {
+        (split, *sorted((name, value) for name, value in record.items() if name != features.PATH))
+        for split in features.SPLITS
+        for record in found.records(split)
+    }
+
+
+def test_a_span_in_a_store_gives_the_records_and_splits_of_the_folder(
+    bucket: str, pets: Path, ingest: Ingest, tmp_path: Path
+) -> None:
+    upload(pets, f"{bucket}/größe/span-07")
+    upload(b"of an earlier span", f"{bucket}/größe/span-06/cat/1.png", tmp_path)
+    stored = ingest(f"{bucket}/größe/span-{{SPAN}}")
+    assert stored.examples.span == 7
+    assert records(stored) == records(ingest(pets)) and len(stored.splits()) == 90
+
+
+def test_listings_archives_and_patterns_are_read_from_a_store(bucket: str, pets: Path, tmp_path: Path) -> None:
+    files = sorted(pets.glob("*/*"))
+    upload(pets, f"{bucket}/kinds/pets")
+    rows, archive = io.StringIO(), io.BytesIO()
+    csv.writer(rows).writerows([("path", "label"), *((f"pets/{f.parent.name}/{f.name}", f.parent.name) for f in files)])
+    upload(rows.getvalue().encode(), f"{bucket}/kinds/pets.csv", tmp_path)
+    with zipfile.ZipFile(archive, "w") as stream:
+        for file in files:
+            stream.write(file, f"{file.parent.name}/{file.name}")
+    upload(archive.getvalue(), f"{bucket}/kinds/pets.zip", tmp_path)
+    expected = {(file.parent.name, file.read_bytes()) for file in files}
+    for name in ("pets", "pets/", "pets.csv", "pets.zip"):
+        config = DataConfig(path=f"{bucket}/kinds/{name}")
+        source = open_source(config.path, config)
+        found = [item for part in source.parts(3) for item in part.read(part.what, config)]
+        assert {(item.label, item.encoded) for item in found} == expected, name
+    assert stat(f"{bucket}/kinds/pets.zip").size == len(archive.getvalue())
+
+
+def test_what_is_missing_in_a_store_is_said_at_once(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StorageError, match=r"s3://nowhere cannot be read: there is no such bucket"):
+        open_source("s3://nowhere/pets", DataConfig(path="s3://nowhere/pets"))
+    with pytest.raises(DataError, match=r"s3://models/none does not exist or is empty"):
+        open_source(f"{bucket}/none", DataConfig(path=f"{bucket}/none"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "none")
+    with pytest.raises(StorageError, match=r"Unable to locate credentials; set AWS_ACCESS_KEY_ID"):
+        reach("s3://unasked/x")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "folders", "path", "span", "version"),
+    [
+        ("span-{SPAN}", ["span-9", "span-10"], "span-10", 10, None),
+        ("span-{SPAN:3}", ["span-009", "span-010"], "span-010", 10, None),
+        ("{SPAN}/v{VERSION}/data", ["1/v7/data", "2/v1/data", "2/v11/data"], "2/v11/data", 2, 11),
+        ("{YYYY}-{MM}-{DD}", ["2025-12-31", "2026-01-02"], "2026-01-02", 20455, None),
+        ("{YYYY}/{MM}/{DD}/{VERSION:2}", ["2026/01/02/01", "2026/01/02/02"], "2026/01/02/02", 20455, 2),
+    ],
+)
+def test_placeholders_mean_what_they_mean_to_tfx_in_a_folder_and_in_a_store(
+    bucket: str, tmp_path: Path, pattern: str, folders: list[str], path: str, span: int, version: int | None
+) -> None:
+    for folder in folders:
+        (tmp_path / folder / "cat").mkdir(parents=True)
+        (tmp_path / folder / "cat/1.png").write_bytes(b"1")
+    split = example_gen_pb2.Input.Split(name="all", pattern=pattern)
+    _, *of_tfx = calculate_splits_fingerprint_span_and_version(str(tmp_path), [split])
+    assert (split.pattern, *of_tfx) == (path, span, version)
+    root = f"{bucket}/{tmp_path.name}"
+    upload(tmp_path, root)
+    for base in (str(tmp_path), root):
+        assert resolve(f"{base}/{pattern}/") == (f"{base}/{path}", span, version)
+    shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("pattern", ["{SPAN}-{SPAN}", "{VERSION}", "{YYYY}-{MM}", "{SPAN}-{YYYY}{MM}{DD}", "{SPAN:0}"])
+def test_placeholders_that_tfx_refuses_are_refused(tmp_path: Path, pattern: str) -> None:
+    split = example_gen_pb2.Input.Split(name="all", pattern=pattern)
+    with pytest.raises(ValueError):
+        calculate_splits_fingerprint_span_and_version(str(tmp_path), [split])
+    with pytest.raises(DataError):
+        resolve(f"{tmp_path}/{pattern}")
