@@ -144,15 +144,13 @@ def child(name: str, work: Path) -> dict:
 
 
 def measured(work: Callable[[], None]) -> dict:
-    """Wall-clock and CPU seconds, and peak memory, of this process and those it has started."""
+    """Wall-clock and CPU seconds, those of processes that it started included, and this process's peak memory."""
     wall, cpu = time.monotonic(), sum(os.times()[:4])
     work()
-    alone = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return {
         "seconds": time.monotonic() - wall,
         "cpu": sum(os.times()[:4]) - cpu,
-        "peak": (alone + largest * min(3, (os.cpu_count() or 1) - 1)) / 1024,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
@@ -205,7 +203,7 @@ def ingest_plain(work: Path) -> dict:
 
 def ingest_records(work: Path) -> dict:
     """ImageExampleGen over TFRecords."""
-    return ingest(work, "records")
+    return ingest(work, "records/*.tfrecord")
 
 
 def statistics(work: Path) -> dict:

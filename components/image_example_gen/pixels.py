@@ -36,7 +36,7 @@ def measure(encoded: bytes, *, statistics: bool, perceptual: bool) -> dict[str, 
     except Exception:  # Pillow's plugins raise whatever a damaged file makes them
         return {}
     found: dict[str, float | bytes] = {}
-    luma = image.convert("L")
+    luma = image if image.mode == "L" else image.convert("L")
     if statistics:
         found |= pixel_facts(np.asarray(image), np.asarray(luma, np.float32))
     if perceptual:
@@ -83,14 +83,15 @@ def eight_bit(image: Image.Image) -> Image.Image:
 
 def pixel_facts(pixels: np.ndarray, luma: np.ndarray) -> dict[str, float | bytes]:
     """`features.PIXEL_FACTS` of uint8 [h, w] or [h, w, 3] and its luma, float32 [h, w]."""
-    channels = [float(luma.mean())] * 3 if pixels.ndim == 2 else [float(v) for v in pixels.mean(axis=(0, 1))]
+    brightness = float(luma.mean())
+    red, green, blue = [brightness] * 3 if pixels.ndim == 2 else pixels.mean(axis=(0, 1)).tolist()
     return {
-        features.BRIGHTNESS: float(luma.mean()),
+        features.BRIGHTNESS: brightness,
         features.CONTRAST: float(luma.std()),
         features.SHARPNESS: sharpness(luma),
-        features.MEAN_RED: channels[0],
-        features.MEAN_GREEN: channels[1],
-        features.MEAN_BLUE: channels[2],
+        features.MEAN_RED: red,
+        features.MEAN_GREEN: green,
+        features.MEAN_BLUE: blue,
     }
 
 
