@@ -17,6 +17,7 @@ from components.image_example_gen.facts import Facts, describe
 from components.image_example_gen.headers import Unusable
 from components.image_example_gen.pixels import PERCEPTUAL_HASH
 from components.image_example_gen.sources import Item, open_source
+from components.image_example_gen.storage import open_bytes
 from components.image_example_gen.thumbnails import thumbnail
 from transform import features
 
@@ -65,6 +66,17 @@ class Inspection:
         """Usable images by class, most first."""
         counts = Counter(self.values(features.LABEL))
         return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+    def typical(self) -> dict[str, list[float]]:
+        """Medians of `NUMBERS` by class, of the classes whose pixels could be measured."""
+        found: dict[str, list[list[float]]] = defaultdict(list)
+        for facts in self.facts:
+            if all(name in facts for name in NUMBERS):
+                label = facts[features.LABEL].decode(errors="replace")  # type: ignore[union-attr]
+                found[label].append([float(facts[name]) for name in NUMBERS])
+        return {
+            label: [statistics.median(column) for column in zip(*rows, strict=True)] for label, rows in found.items()
+        }
 
     def values(self, name: str) -> list[Any]:
         """A fact of every image that has it; bytes as text."""
@@ -132,10 +144,11 @@ def look(item: Item, found: Inspection, config: DataConfig) -> None:
 
 
 def load(path: str) -> str:
-    """A small picture of a local file; "" when it is none, such as a member of an archive."""
+    """A small picture of a file; "" when it is none, such as a member of an archive."""
     try:
-        return thumbnail(Path(path).read_bytes())
-    except OSError:
+        with open_bytes(path) as stream:
+            return thumbnail(stream.read())
+    except Exception:  # each file system has its own
         return ""
 
 
@@ -149,9 +162,13 @@ def lines(found: Inspection) -> Iterator[str]:
     looked = "" if found.looked_at == found.total else f"; looked at {found.looked_at:,}"
     yield f"{found.path}: {found.total:,} images in {len(classes)} classes{looked}"
     width = max((len(name) for name, _ in classes), default=0)
+    typical = found.typical()
+    if typical:
+        yield f"  {'':<{width}} {'images':>8} {'':>6} " + "".join(f"{name:>11}" for name in NUMBERS)
     for name, count in classes[:20]:
         bar = "█" * round(30 * count / classes[0][1])
-        yield f"  {name:<{width}} {count:>8,} {count / max(len(found.facts), 1):>6.1%}  {bar}"
+        numbers = "".join(f"{value:>11.1f}" for value in typical.get(name, []))
+        yield f"  {name:<{width}} {count:>8,} {count / max(len(found.facts), 1):>6.1%} {numbers}  {bar}"
     if len(classes) > 20:
         yield f"  … {len(classes) - 20} more classes, the smallest {classes[-1][0]} with {classes[-1][1]:,}"
     for title, text in summary(found):
@@ -207,5 +224,11 @@ def as_page(found: Inspection) -> str:
     )
     by_class = {name: sorted(found.pictures[name], reverse=True) for name, _ in found.classes()[:100]}
     return environment.get_template(PAGE).render(
-        found=found, classes=found.classes(), pictures=by_class, summary=list(summary(found)), listed=LISTED
+        found=found,
+        classes=found.classes(),
+        pictures=by_class,
+        summary=list(summary(found)),
+        listed=LISTED,
+        typical=found.typical(),
+        numbers=NUMBERS,
     )
