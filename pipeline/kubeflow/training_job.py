@@ -102,25 +102,33 @@ def create(job: dict[str, Any], namespace: str) -> None:
         try:
             client.CustomObjectsApi().create_namespaced_custom_object(GROUP, VERSION, namespace, PLURAL, job)
             return
-        except ApiException as error:
-            if error.status == 404:
-                raise TrainingJobError(
-                    "the cluster knows no TFJob; install Kubeflow's training operator, "
-                    "or set kubeflow.steps.trainer.workers to 1"
-                ) from error
-            if error.status == 403:
-                raise TrainingJobError(
-                    f"the step's service account may not create a TFJob in {namespace}; "
-                    f"apply kfp/cluster/training.yaml ({reason(error)})"
-                ) from error
-            if error.status not in (409, *NOT_NOW):
-                raise TrainingJobError(f"the TFJob {name} was refused: {reason(error)}") from error
+        except (ApiException, urllib3.exceptions.HTTPError) as error:
+            status = getattr(error, "status", None)
+            if status not in (None, 409, *NOT_NOW):
+                raise TrainingJobError(refusal(error, name, namespace)) from error
             if time.monotonic() > deadline:
                 raise TrainingJobError(f"the TFJob {name} could not be created: {reason(error)}") from error
-            if error.status == 409:
+            if status == 409:
                 log.info("waiting until the TFJob %s of an earlier try is gone", name)
                 delete(name, namespace)
+            else:
+                log.warning("the Kubernetes API is not ready; trying again: %s", reason(error))
         time.sleep(POLL_SECONDS)
+
+
+def refusal(error: Any, name: str, namespace: str) -> str:
+    """Why a job was not taken, and what to do."""
+    if error.status == 404:
+        return (
+            "the cluster knows no TFJob; install Kubeflow's training operator, "
+            "or set kubeflow.steps.trainer.workers to 1"
+        )
+    if error.status == 403:
+        return (
+            f"the step's service account may not create a TFJob in {namespace}; "
+            f"apply kfp/cluster/training.yaml ({reason(error)})"
+        )
+    return f"the TFJob {name} was refused: {reason(error)}"
 
 
 def wait(name: str, namespace: str) -> None:
@@ -136,14 +144,13 @@ def wait(name: str, namespace: str) -> None:
             pods = client.CoreV1Api().list_namespaced_pod(
                 namespace, label_selector=f"training.kubeflow.org/job-name={name}"
             )
-        except ApiException as error:
-            if error.status == 404:
+        except (ApiException, urllib3.exceptions.HTTPError) as error:
+            status = getattr(error, "status", None)
+            if status == 404:
                 raise TrainingJobError(f"somebody deleted the TFJob {name} while it trained") from error
-            if error.status not in NOT_NOW:
+            if status not in (None, *NOT_NOW):
                 raise TrainingJobError(f"the TFJob {name} cannot be watched: {reason(error)}") from error
-            log.warning("the Kubernetes API answers %d; trying again", error.status)
-        except urllib3.exceptions.HTTPError as error:
-            log.warning("the Kubernetes API does not answer; trying again: %s", error)
+            log.warning("the Kubernetes API is not ready; trying again: %s", reason(error))
         else:
             conditions = (job.get("status") or {}).get("conditions") or []
             states = {one["type"]: one.get("message", "") for one in conditions if one["status"] == "True"}
@@ -235,9 +242,9 @@ def delete(name: str, namespace: str) -> None:
             log.warning("cannot delete the TFJob %s: %s", name, error)
 
 
-def reason(error: ApiException) -> str:
-    """The API server's own sentence."""
+def reason(error: Any) -> str:
+    """The API server's own sentence, or what keeps it from being asked."""
     try:
         return str(json.loads(error.body)["message"])
-    except (KeyError, TypeError, ValueError):
-        return str(error.reason)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return str(getattr(error, "reason", error))

@@ -56,19 +56,22 @@ class Api:
 
     def __init__(self, logs: Path):
         self.objects: dict[tuple[str, str], dict[str, Any]] = {}
-        self.logs, self.known, self.asked = logs, True, list[str]()
-        """Folder of the pods' logs; whether the custom resource is installed; methods and paths, in order."""
+        self.logs = logs
+        """Folder of the pods' logs."""
+        self.refuses: Refused | None = None
+        """What becomes of whatever is asked of TFJobs."""
         self._lock = threading.Lock()
 
     def answer(self, method: str, url: str, body: dict[str, Any] | None) -> Any:
         parts = urllib.parse.urlsplit(url)
         query = dict(urllib.parse.parse_qsl(parts.query))
         found = PATH.fullmatch(parts.path)
-        if not found or (found["plural"] == "tfjobs" and not self.known):
+        if not found:
             raise Refused(404, "the server could not find the requested resource")
+        if found["plural"] == "tfjobs" and self.refuses:
+            raise self.refuses
         key = (found["plural"], found["name"] or (body or {}).get("metadata", {}).get("name", ""))
         with self._lock:
-            self.asked.append(f"{method} {found['plural']}")
             if method == "POST":
                 return self._create(key, body or {})
             if found["name"] is None:

@@ -21,7 +21,7 @@ from training_operator import free_ports
 
 from pipeline.kubeflow.compile import compile_pipeline
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 STEPS = ("ImageExampleGen", "StatisticsGen", "SchemaGen", "Transform")
 ON_FLINK = {"ImageExampleGen", "StatisticsGen", "Transform"}

@@ -51,11 +51,12 @@ def test_pods_have_no_root_no_privileges_and_a_disk_only_where_one_is_mounted(ma
         assert set(container["resources"]["limits"]) == {"cpu", "memory"}
 
 
-def test_every_server_has_a_network_policy():
+def test_everything_that_runs_has_a_network_policy():
     policies = [one["spec"] for one in manifests("cluster") if one["kind"] == "NetworkPolicy"]
     guarded = [policy["podSelector"]["matchLabels"] for policy in policies if "Egress" in policy["policyTypes"]]
-    for server in (one for one in manifests("cluster") if one["kind"] in SERVERS):
-        labels = server["spec"]["template"]["metadata"]["labels"].items()
+    for one in (one for one in manifests("cluster") if one["kind"] in (*SERVERS, "CronJob")):
+        template = one["spec"].get("template") or one["spec"]["jobTemplate"]["spec"]["template"]
+        labels = template["metadata"]["labels"].items()
         assert any(selected.items() <= labels for selected in guarded)
 
 

@@ -152,13 +152,27 @@ def test_sigterm_deletes_the_job_and_the_next_try_waits_until_it_is_gone(api, op
     assert not any(plural == "tfjobs" for plural, _ in api.objects)
 
 
-def test_cluster_without_the_operator_is_named(api, shared, tmp_path):
-    api.known = False
+@pytest.mark.parametrize(
+    ("code", "message", "sentence"),
+    [
+        (
+            404,
+            "the server could not find the requested resource",
+            "the cluster knows no TFJob; install Kubeflow's training operator, "
+            "or set kubeflow.steps.trainer.workers to 1",
+        ),
+        (
+            403,
+            "tfjobs is forbidden",
+            "the step's service account may not create a TFJob in default; "
+            "apply kfp/cluster/training.yaml (tfjobs is forbidden)",
+        ),
+    ],
+)
+def test_cluster_that_is_not_prepared_is_named_with_a_remedy(api, shared, tmp_path, code, message, sentence):
+    api.refuses = kubernetes_api.Refused(code, message)
     output, _ = start(tmp_path, shared, api.logs / "kubeconfig", "train").communicate(timeout=PATIENCE_SECONDS)
-    assert output.splitlines()[-1] == (
-        "training: the cluster knows no TFJob; install Kubeflow's training operator, "
-        "or set kubeflow.steps.trainer.workers to 1"
-    )
+    assert output.splitlines()[-1] == f"training: {sentence}"
 
 
 DATA_STEPS = ("ImageExampleGen", "StatisticsGen", "SchemaGen", "Transform")
@@ -188,6 +202,7 @@ def training(configure, tmp_path, **step) -> PipelineConfig:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_two_workers_ended_and_tried_again_train_what_one_does(
     api, operator, store, configure, digits_folder, tmp_path
 ):
