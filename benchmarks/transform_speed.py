@@ -49,8 +49,8 @@ def main() -> None:
             count = max(int(count * share), 5 * FEW)
             records = Path(folder, case.split()[0])
             encoded = images(case, count)
-            write_records(records / "all" / "Split-train", encoded)
-            write_records(records / "few" / "Split-train", encoded[:FEW])
+            write_records(records / "all", encoded)
+            write_records(records / "few", encoded[:FEW])
             limit, stock, ours = (child(mode, str(records), size, channels) for mode in ("limit", "stock", "ours"))
             rates = [count / limit["seconds"]]
             rates += [(count - FEW) / (result["seconds"] - result["start"]) for result in (stock, ours)]
@@ -66,15 +66,18 @@ def main() -> None:
 
 
 def write_records(folder: Path, encoded: list[bytes]) -> None:
+    """Examples, and beside them the facts that ImageExampleGen writes."""
     import tensorflow as tf
 
-    folder.mkdir(parents=True)
-    with tf.io.TFRecordWriter(str(folder / "data_tfrecord.gz"), tf.io.TFRecordOptions("GZIP")) as writer:
+    from components.image_example_gen.shards import open_shard
+
+    with open_shard(str(folder / "examples"), str(folder / "facts"), "train", 0, 1) as writer:
         for number, image in enumerate(encoded):
             example = tf.train.Example()
-            for name, value in (("image", image), ("label", b"%d" % (number % 10)), ("path", b"%d" % number)):
+            label = b"%d" % (number % 10)
+            for name, value in (("image", image), ("label", label), ("path", b"%d" % number)):
                 example.features.feature[name].bytes_list.value.append(value)
-            writer.write(example.SerializeToString())
+            writer.write(example.SerializeToString(), {"label": label})
 
 
 def images(case: str, count: int) -> list[bytes]:
@@ -119,7 +122,7 @@ def run_limit(records: str, size: int, channels: int) -> dict:
     import tensorflow as tf
 
     spec = {"image": tf.io.FixedLenFeature([], tf.string)}
-    dataset = tf.data.TFRecordDataset(tf.io.gfile.glob(f"{records}/all/Split-train/*"), "GZIP")
+    dataset = tf.data.TFRecordDataset(tf.io.gfile.glob(f"{records}/all/examples/Split-train/*"), "GZIP")
     encoded = [tf.io.parse_single_example(record, spec)["image"] for record in dataset]
 
     def read(one: tf.Tensor) -> tf.Tensor:
@@ -157,8 +160,11 @@ def transformed(records: str, size: int, channels: int, *, stock: bool) -> tuple
         return made
 
     with tempfile.TemporaryDirectory() as work:
-        examples = standard_artifacts.Examples()
-        examples.uri, examples.split_names = records, artifact_utils.encode_split_names(["train"])
+        inputs = {}
+        for name in ("examples", "facts"):
+            inputs[name] = standard_artifacts.Examples()
+            inputs[name].uri = str(Path(records, name))
+            inputs[name].split_names = artifact_utils.encode_split_names(["train"])
         schema = artifact(standard_artifacts.Schema, "schema")
         described = schema_pb2.Schema()
         for name in ("image", "label", "path"):
@@ -174,6 +180,7 @@ def transformed(records: str, size: int, channels: int, *, stock: bool) -> tuple
         }
         executor = tfx_executor.Executor
         if stock:
+            inputs = {"examples": inputs["examples"], "schema": schema}
             for name, kind in {
                 "pre_transform_schema": standard_artifacts.Schema,
                 "pre_transform_stats": standard_artifacts.ExampleStatistics,
@@ -185,17 +192,13 @@ def transformed(records: str, size: int, channels: int, *, stock: bool) -> tuple
         else:
             from components.transform.executor import Executor as executor
 
-            config = TransformConfig(height=size, width=size, channels=channels)
-            properties = {
-                "preprocessing_fn": "transform.preprocessing.preprocessing_fn",
-                "custom_config": json.dumps({"transform": to_json(config)}),
-                "disable_statistics": 1,
-            }
+            properties = {"config": json.dumps(to_json(TransformConfig(height=size, width=size, channels=channels)))}
+            outputs["updated_analyzer_cache"] = artifact(standard_artifacts.TransformCache, "cache/1")
         arguments = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
         context = executor.Context(beam_pipeline_args=arguments, tmp_dir=str(Path(work, "tmp")), unique_id="1")
         before = time.monotonic()
         executor(context).Do(
-            {"examples": [examples], "schema": [schema]},
+            {name: [given] for name, given in inputs.items()},
             {name: [output] for name, output in outputs.items()},
             properties,
         )

@@ -25,6 +25,11 @@ from trainer_module.transfer_config import TransferConfig
 from trainer_module.tuner_config import TunerConfig
 from transform.config import Settings, TransformConfig, settings
 
+LIMITS = {"file_bytes": "max_bytes", "pixels": "max_pixels"}
+"""What `data.limits` says of an image, and the setting of `transform` that it follows where it says nothing."""
+MOST = {"file_bytes": 2**31 - 1, "pixels": 178_000_000}
+"""What `data.limits` can be at most."""
+
 
 class ConfigError(Exception):
     """A configuration that cannot be used; the message is for the person who wrote it."""
@@ -99,14 +104,12 @@ class PipelineConfig:
 
     @model_validator(mode="after")
     def _transform_takes_what_is_ingested(self) -> "PipelineConfig":
-        for name, ingested, taken in (
-            ("file_bytes", self.data.limits.file_bytes, self.transform.max_bytes),
-            ("pixels", self.data.limits.pixels, self.transform.max_pixels),
-        ):
+        for name, limit in LIMITS.items():
+            ingested, taken = getattr(self.data.limits, name), getattr(self.transform, limit)
             if ingested > taken:
-                limit = {"file_bytes": "max_bytes", "pixels": "max_pixels"}[name]
                 raise ValueError(
-                    f"data.limits.{name} is {ingested:,}, but transform.{limit} refuses what is over {taken:,}"
+                    f"data.limits.{name} is {ingested:,}, but transform.{limit} refuses what is over {taken:,}; "
+                    f"leave data.limits.{name} out, and it follows"
                 )
         return self
 
@@ -189,7 +192,18 @@ def build_config(document: dict[str, Any], source: str) -> PipelineConfig:
     Raises:
       ConfigError: lists every mistake, a line each.
     """
-    return _build(PipelineConfig, document, source)
+    return _build(PipelineConfig, _with_limits(document), source)
+
+
+def _with_limits(document: dict[str, Any]) -> dict[str, Any]:
+    """What is ingested is what the transform takes, unless it is limited by itself."""
+    transform, data = document.get("transform"), document.get("data")
+    limits = data.get("limits", {}) if isinstance(data, dict) else None
+    if not isinstance(transform, dict) or not isinstance(limits, dict):
+        return document
+    taken = {name: transform[limit] for name, limit in LIMITS.items() if isinstance(transform.get(limit), int)}
+    followed = {name: min(value, MOST[name]) for name, value in taken.items()}
+    return document | {"data": {**data, "limits": followed | limits}} if followed else document  # type: ignore[dict-item]
 
 
 def _build(cls: type[Settings], document: dict[str, Any], source: str) -> Settings:

@@ -52,14 +52,7 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         schema_gen.outputs["schema"],
         validator.outputs["anomalies"],
     )
-    transform = Transform(
-        example_gen.outputs["examples"],
-        schema_gen.outputs["schema"],
-        preprocessing_fn="transform.preprocessing.preprocessing_fn",
-        custom_config=only(custom_config, "transform"),
-        # Statistics over the pixels are most of Transform's time and say little that images do not show better.
-        disable_statistics=True,
-    )
+    transform = Transform(example_gen.outputs["examples"], example_gen.outputs["facts"], config.transform)
     transform.add_upstream_node(gate)
     data = {
         "examples": transform.outputs["transformed_examples"],

@@ -43,7 +43,7 @@ def configure(digits_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
                 "epochs": 2,
                 "search": {"trainer": {"learning_rate": [0.01, 0.003], "batch_size": [32]}},
             },
-            "trainer": {"epochs": 10, "batch_size": 32},
+            "trainer": {"epochs": 14, "batch_size": 32},
             "evaluator": {"min_accuracy": 0.9},
         }
         return build_config(document | sections, "the tests")

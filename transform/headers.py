@@ -1,7 +1,8 @@
 """What the first bytes of image files say, read in the graph for a whole batch at once and before any decoding.
 
-Sources: ITU-T T.81 annex B (JPEG), Exif 2.3 §4.6 (orientation), the PNG specification §11.2.2, the GIF89a
-specification, Microsoft's BITMAPINFOHEADER, and Google's WebP container and bitstream specifications.
+Sources: ITU-T T.81 annex B (JPEG), Exif 2.3 §4.6 (orientation), the PNG specification (3rd edition) §11.2.1 and
+§11.3.4.5 (eXIf), the GIF89a specification, Microsoft's BITMAPINFOHEADER, and Google's WebP container and bitstream
+specifications.
 """
 
 from typing import NamedTuple
@@ -19,6 +20,8 @@ JPEG_SEGMENTS = 1000
 """Segments before the frame header that are walked; real files have up to about a hundred."""
 EXIF_ENTRIES = 64
 """Entries of the first directory that are searched for the orientation."""
+CHUNKS = 10_000
+"""Chunks of a PNG or WebP that are walked in search of its EXIF data; a PNG of 12 megapixels has up to about 4,000."""
 GIF_BLOCKS = 20_000
 """Blocks of the first picture that are walked; 5 MB of them at the usual 255 bytes."""
 
@@ -33,7 +36,7 @@ class Headers(NamedTuple):
     width: tf.Tensor
     """Columns, likewise."""
     orientation: tf.Tensor
-    """EXIF orientation of a JPEG, 1 … 8; 1 where there is none."""
+    """EXIF orientation of a JPEG, PNG or WebP, 1 … 8; 1 where there is none."""
     components: tf.Tensor
     """Colour components of a JPEG, 1 … 4; 0 for other kinds."""
     unsupported: tf.Tensor
@@ -47,6 +50,8 @@ def read_headers(encoded: tf.Tensor) -> Headers:
     head = _window(encoded, 0, HEAD)
     kind = _kind(head)
     jpeg = tf.cond(tf.reduce_any(kind == JPEG), lambda: _read_jpegs(encoded, kind), lambda: _no_jpegs(kind))
+    exif = tf.maximum(jpeg[2], _find_exif(encoded, head, kind))
+    orientation = tf.cond(tf.reduce_any(exif > 0), lambda: _orientations(encoded, exif), lambda: tf.ones_like(kind))
     gif = tf.cond(tf.reduce_any(kind == GIF), lambda: _read_gifs(encoded, head, kind), lambda: _no_gifs(encoded))
     png_width, png_height = _numbers(head, _big(16, 4), _big(20, 4))
     bmp_width, bmp_height = _numbers(head, _little(18, 4), _little(22, 4))
@@ -64,7 +69,7 @@ def read_headers(encoded: tf.Tensor) -> Headers:
         kind=kind,
         height=height,
         width=width,
-        orientation=jpeg[2],
+        orientation=orientation,
         components=jpeg[3],
         unsupported=_unsupported(head, kind, jpeg[4]),
         end=gif[2],
@@ -114,14 +119,14 @@ def _webp_size(head: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def _no_jpegs(kind: tf.Tensor) -> tuple[tf.Tensor, ...]:
     none = tf.zeros_like(kind)
-    return none, none, tf.ones_like(kind), none, none
+    return none, none, none, none, none
 
 
 def _read_jpegs(encoded: tf.Tensor, kind: tf.Tensor) -> tuple[tf.Tensor, ...]:
     """Walks the segments up to the frame header.
 
     Returns:
-      height, width, orientation, components and precision, int32 [batch]; zeros (orientation 1) for other kinds.
+      height, width, where the EXIF data begin, components and precision, int32 [batch]; zeros for other kinds.
     """
     none = tf.zeros_like(kind)
 
@@ -147,8 +152,48 @@ def _read_jpegs(encoded: tf.Tensor, kind: tf.Tensor) -> tuple[tf.Tensor, ...]:
     )
     facts = tf.where(frame[:, tf.newaxis] > 0, _window(encoded, frame, 10), 0)
     precision, height, width, components = _numbers(facts, _big(4, 1), _big(5, 2), _big(7, 2), _big(9, 1))
-    orientation = tf.cond(tf.reduce_any(exif > 0), lambda: _orientations(encoded, exif), lambda: tf.ones_like(kind))
-    return height, width, orientation, components, precision
+    return height, width, exif, components, precision
+
+
+def _find_exif(encoded: tf.Tensor, head: tf.Tensor, kind: tf.Tensor) -> tf.Tensor:
+    """Where the EXIF data of PNGs and WebPs begin, 0 where there are none: int32 [batch]."""
+    letter, flags = _numbers(head, _big(15, 1), _big(20, 1))
+    webp = (kind == WEBP) & (letter == ord("X")) & (flags & 8 != 0)
+
+    def named() -> tf.Tensor:
+        """Few PNGs have EXIF data; to look for the name alone is much quicker than to walk."""
+        files = tf.where(kind == PNG, encoded, "")
+        without = tf.strings.regex_replace(files, "eXIf", "", replace_global=False)
+        return tf.not_equal(tf.strings.length(files), tf.strings.length(without))
+
+    png = tf.cond(tf.reduce_any(kind == PNG), named, lambda: tf.zeros_like(webp))
+    return tf.cond(tf.reduce_any(webp | png), lambda: _walk_chunks(encoded, webp, png), lambda: tf.zeros_like(kind))
+
+
+def _walk_chunks(encoded: tf.Tensor, webp: tf.Tensor, png: tf.Tensor) -> tf.Tensor:
+    """Walks the chunks of the WebPs and PNGs up to the one with EXIF data, likewise."""
+    size = tf.strings.length(encoded)
+
+    def walk(at, active, exif):  # type: ignore[no-untyped-def]
+        first, little, second = _numbers(_window(encoded, at, 8), _big(0, 4), _little(4, 4), _big(4, 4))
+        # PNG: length, name, data, checksum. WebP: name, length, data up to an even number of bytes.
+        name, length = tf.where(png, second, first), tf.where(png, first, little)
+        wanted = tf.where(png, int.from_bytes(b"eXIf", "big"), int.from_bytes(b"EXIF", "big"))
+        found = active & (name == wanted)
+        step = length + tf.where(png, 12, 8 + (length & 1))
+        active &= ~found & (length >= 0) & (step > 0) & (step < size - at)
+        return tf.where(active, at + step, at), active, tf.where(found, at + 8, exif)
+
+    _, _, exif = tf.while_loop(
+        lambda at, active, exif: tf.reduce_any(active),
+        walk,
+        (tf.where(png, 8, 12), webp | png, tf.zeros_like(size)),
+        maximum_iterations=CHUNKS,
+    )
+    # Some writers of WebP begin the data as a JPEG's do.
+    four, two = _numbers(_window(encoded, exif, 6), _big(0, 4), _big(4, 2))
+    prefixed = (four == int.from_bytes(b"Exif", "big")) & (two == 0)
+    return exif + tf.where(prefixed & (exif > 0), 6, 0)
 
 
 def _orientations(encoded: tf.Tensor, start: tf.Tensor) -> tf.Tensor:

@@ -17,7 +17,10 @@ from transform.limits import damaged, refusals
 UNUSABLE = "unusable: "
 """Begins what TensorFlow's error says when Transform meets an image that cannot be used."""
 PARALLEL = 8
-"""Images that are decoded at a time; bounds the memory of a batch of large ones."""
+"""Images that are decoded at a time at most."""
+PIXELS = 48_000_000
+"""Stored pixels that are decoded at a time at most, three bytes each: large images take turns, however large the batch
+and the machine. A single image may have more."""
 MARGIN = 2.2
 """How many times the target's size a JPEG must keep when it is decoded at a reduced size. Against full decoding then
 area, photographs reach a PSNR of 41 dB at 12 megapixels → 224, and 39 to 58 dB at other sizes (tests/transform)."""
@@ -47,7 +50,7 @@ def preprocessing_fn(inputs: dict[str, tf.Tensor], custom_config: dict[str, Any]
         features.CLASS_INDEX: refuse_unusable(class_indices(label), label, path, status),
     }
     if config.normalization == "standardize":
-        outputs |= channel_moments(packed, config.channels)
+        outputs |= channel_moments(packed, config)
     return outputs
 
 
@@ -91,7 +94,9 @@ def _read_images(encoded: tf.Tensor, config: TransformConfig) -> tuple[tf.Tensor
         return element["index"], ops.pack(to_pixels(element, config))
 
     black = ops.pack(tf.zeros([config.height, config.width, config.channels], tf.uint8))
-    images = tf.data.Dataset.from_tensor_slices(elements).map(read, num_parallel_calls=PARALLEL).ignore_errors()
+    largest = tf.reduce_max(tf.concat([[1], elements["stored_height"] * elements["stored_width"]], axis=0))
+    parallel = tf.cast(tf.clip_by_value(PIXELS // largest, 1, PARALLEL), tf.int64)
+    images = tf.data.Dataset.from_tensor_slices(elements).map(read, num_parallel_calls=parallel).ignore_errors()
     # The last element is there even when every image is bad; a batch must not be empty.
     images = images.concatenate(tf.data.Dataset.from_tensors((tf.cast(batch, tf.int64), black)))
     index, packed = images.batch(tf.cast(batch, tf.int64) + 1).get_single_element()
@@ -210,20 +215,21 @@ def refuse_unusable(index: tf.Tensor, label: tf.Tensor, path: tf.Tensor, status:
     return index + tf.strings.to_number(trouble, tf.int64)
 
 
-def channel_moments(packed: tf.Tensor, channels: int) -> dict[str, tf.Tensor]:
+def channel_moments(packed: tf.Tensor, config: TransformConfig) -> dict[str, tf.Tensor]:
     """Mean and deviation per channel over every pixel of the training split, repeated for each image.
 
-    All images have as many pixels, so that the split's moments are the means of theirs. TFT has no other way to hand
-    constants on; in the gzipped records they cost a few bytes an image.
+    The sums are of integers, so that they are the same in whatever order and from whatever cache they are added up. TFT
+    has no other way to hand constants on; in the gzipped records they cost a few bytes an image.
     """
+    pixels = tf.cast(ops.unpack(packed, config), tf.int32)
 
-    def moments(one: tf.Tensor) -> tf.Tensor:
-        values = tf.reshape(tf.cast(tf.io.decode_raw(one, tf.uint8), tf.float64), [-1, channels])
-        return tf.stack([tf.reduce_mean(values, 0), tf.reduce_mean(values**2, 0)])
+    def total(values: tf.Tensor) -> tf.Tensor:
+        # A row of 4,096 squares is below 2^31, an image is not.
+        rows = tf.cast(tf.reduce_sum(values, axis=2), tf.int64)
+        return tf.cast(tft.sum(tf.reduce_sum(rows, axis=1), reduce_instance_dims=False), tf.float64)
 
-    # One image at a time: a batch of them in float64 would take eight times its memory.
-    by_image = tf.map_fn(moments, packed, fn_output_signature=tf.TensorSpec([2, channels], tf.float64))
-    mean, square = tf.unstack(tft.mean(by_image, reduce_instance_dims=False))
+    count = tf.cast(tft.size(packed), tf.float64) * config.height * config.width
+    mean, square = total(pixels) / count, total(pixels**2) / count
     deviation = tf.sqrt(tf.maximum(square - mean**2, 0))
     batch = tf.shape(packed)[0]
     return {

@@ -1,4 +1,4 @@
-"""Transform with an executor that suits images: cheap compression, batches by size, errors that name the image.
+"""Transform for images: TFT's analysis with a cache for each span, batches by size, errors that name the image.
 
-Reads raw examples and their schema; writes the transform graph and the transformed examples.
+Reads raw examples and their facts; writes the transform graph, the transformed examples and the analyzer cache.
 """

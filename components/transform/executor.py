@@ -1,35 +1,39 @@
-"""TFX's Transform executor, for images."""
+"""The executor: TFT analyses the training split in Beam, and TensorFlow alone applies what it found to every split."""
 
+import json
 import logging
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
-from unittest import mock
 
 import apache_beam as beam
 import tensorflow as tf
-from apache_beam.io import filebasedsink
-from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_transform import beam as tft_beam
 from tfx import types
-from tfx.components.transform import executor
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils
 
+from components.image_example_gen.shards import read_facts
+from components.transform.analysis import analyze, earlier_cache
+from components.transform.materialization import Materialize
 from transform import features
+from transform.config import TransformConfig, from_json
 from transform.preprocessing import UNUSABLE
 
 log = logging.getLogger("tfx_vision.Transform")
 
-COMPRESSION = 1
-"""Level of the gzip around the pixels: photographs hardly shrink, and zlib's usual 6 takes longer than decoding."""
-LOGGED = 1000
-"""Images from one line of progress to the next."""
+TRAIN = features.SPLITS[0]
+"""The split that is analysed."""
 
 
 class TransformError(ValueError):
     """An image that cannot be used; the message names it."""
 
 
-class Executor(executor.Executor):
-    """Writes faster, says how far it is, and names the image that stopped it."""
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """Writes the transform graph, the transformed examples of all spans together, and the analyzer cache."""
 
     def Do(
         self,
@@ -37,70 +41,66 @@ class Executor(executor.Executor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        try:
-            # TFX's executor builds its processor itself.
-            with mock.patch.object(executor, "TransformProcessor", Processor):
-                super().Do(input_dict, output_dict, exec_properties)
-        except Exception as error:
-            if found := re.search(rf"{UNUSABLE}(.+)", str(error)):
-                raise TransformError(f"{found[1].strip()}; mend or remove it, and run again.") from None
-            raise
-
-
-class Processor(executor.TransformProcessor):
-    """Reads what `preprocessing_fn` needs, and writes by TensorFlow's own writer."""
-
-    def _GetSchema(self, schema_path: str) -> schema_pb2.Schema:
-        schema = super()._GetSchema(schema_path)
-        known = {feature.name for feature in schema.feature}
-        # Nothing is to be learned from statistics of images as text and of paths, so the schema may be without them.
-        for name in sorted({features.IMAGE, features.LABEL, features.PATH} - known):
-            feature = schema.feature.add(name=name, type=schema_pb2.BYTES)
-            feature.presence.min_fraction = 1.0
-            feature.shape.dim.add(size=1)
-        return schema
-
-    @staticmethod
-    @beam.ptransform_fn
-    def _EncodeAndWrite(
-        pcoll: beam.PCollection, schema: schema_pb2.Schema, file_format: str, output_path: str
-    ) -> beam.PCollection:
-        return (
-            pcoll
-            | "Encode" >> beam.ParDo(executor.TransformProcessor._RecordBatchToExamplesFn(schema))
-            | "ExtractExamples" >> beam.Values()
-            | "Count" >> beam.ParDo(Count())
-            | "Write" >> beam.io.Write(RecordSink(output_path))
+        config = from_json(TransformConfig, json.loads(exec_properties["config"]))
+        spans = sorted(input_dict["examples"], key=lambda artifact: artifact.span)
+        graph, cache = (
+            artifact_utils.get_single_uri(output_dict[name]) for name in ("transform_graph", "updated_analyzer_cache")
         )
+        transformed = artifact_utils.get_single_instance(output_dict["transformed_examples"])
+        transformed.split_names, transformed.span = spans[-1].split_names, spans[-1].span
+        splits = artifact_utils.decode_split_names(transformed.split_names)
+        files = {split: [split_files(span, split) for span in spans] for split in splits}
+        labels = {split: read_labels(input_dict["facts"], split) for split in splits}
+        with explained():
+            self._analyze(config, files[TRAIN], sorted(set(labels[TRAIN])), graph, cache)
+            pairs = [pair for split in splits for pair in named(files[split], transformed, split)]
+            self._materialize(config, pairs, graph, sum(map(len, labels.values())))
+
+    def _analyze(
+        self, config: TransformConfig, spans: Sequence[Sequence[str]], classes: Sequence[str], graph: str, cache: str
+    ) -> None:
+        log.info("analysing the training split")
+        tf.io.gfile.makedirs(cache)
+        with (
+            self._make_beam_pipeline() as pipeline,
+            tft_beam.Context(temp_dir=self._get_tmp_dir(), use_deep_copy_optimization=True),
+        ):
+            earlier = earlier_cache(cache)
+            read = analyze(pipeline, config, spans, classes, graph=graph, cache=cache, earlier=earlier)
+            if read < len(spans) > 1:
+                log.info("%d of %d spans have to be analysed", read, len(spans))
+
+    def _materialize(self, config: TransformConfig, names: Sequence[tuple[str, str]], graph: str, total: int) -> None:
+        with self._make_beam_pipeline() as pipeline:
+            files = pipeline | "Files" >> beam.Create(list(names)) | beam.Reshuffle()
+            _ = files | "Materialize" >> beam.ParDo(Materialize(graph, config, total))
 
 
-class Count(beam.DoFn):
-    """Passes examples on and says how many there were."""
-
-    def __init__(self) -> None:
-        self._done = 0
-
-    def process(self, example: bytes) -> Iterator[bytes]:
-        self._done += 1
-        if self._done % LOGGED == 0:
-            log.info("%s images", f"{self._done:,}")
-        yield example
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns TensorFlow's error for an image that cannot be used into a sentence that names the image."""
+    try:
+        yield
+    except Exception as error:
+        if found := re.search(rf"{UNUSABLE}(.+)", str(error)):
+            raise TransformError(f"{found[1].strip()}; mend or remove it, and run again.") from None
+        raise
 
 
-class RecordSink(filebasedsink.FileBasedSink):
-    """Gzipped TFRecords, lightly compressed."""
+def read_labels(facts: Sequence[types.Artifact], split: str) -> list[str]:
+    """The class of each image of a split, in all spans."""
+    tables = [read_facts(span.uri, split, [features.LABEL]) for span in facts]
+    return [label.decode() for table in tables for label in table[features.LABEL].to_pylist()]
 
-    def __init__(self, prefix: str):
-        super().__init__(prefix, coder=beam.coders.BytesCoder(), file_name_suffix=".gz", mime_type="application/gzip")
 
-    def open(self, temp_path: str) -> tf.io.TFRecordWriter:
-        return tf.io.TFRecordWriter(
-            temp_path, tf.io.TFRecordOptions(compression_type="GZIP", compression_level=COMPRESSION)
-        )
+def split_files(examples: types.Artifact, split: str) -> list[str]:
+    """The files of a split in one artifact."""
+    return sorted(tf.io.gfile.glob(os.path.join(artifact_utils.get_split_uri([examples], split), "*.gz")))
 
-    def write_record(self, file_handle: tf.io.TFRecordWriter, value: bytes) -> None:
-        file_handle.write(value)
 
-    def close(self, file_handle: tf.io.TFRecordWriter | None) -> None:
-        if file_handle is not None:
-            file_handle.close()
+def named(spans: Sequence[Sequence[str]], transformed: types.Artifact, split: str) -> list[tuple[str, str]]:
+    """Each file of a split with a name for what it becomes, in the order of the spans."""
+    files = [file for span in spans for file in span]
+    folder = artifact_utils.get_split_uri([transformed], split)
+    names = (f"transformed_examples-{number:05}-of-{len(files):05}.gz" for number in range(len(files)))
+    return [(file, os.path.join(folder, name)) for file, name in zip(files, names, strict=True)]

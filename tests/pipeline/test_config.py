@@ -108,6 +108,23 @@ def test_set_replaces_and_adds(file: Path) -> None:
     assert config.data.test_path is None
 
 
+def test_what_is_ingested_follows_what_the_transform_takes(file: Path) -> None:
+    limits = load_config(file, ["transform.max_pixels=1000", "transform.max_bytes=2000"]).data.limits
+    assert (limits.pixels, limits.file_bytes) == (1000, 2000)
+    tighter = load_config(file, ["transform.max_pixels=1000", "data.limits.pixels=500"]).data.limits
+    assert tighter.pixels == 500
+    most = load_config(file, ["transform.max_pixels=2000000000"]).data.limits
+    assert most.pixels == 178_000_000, "what ingestion can take at all"
+
+
+def test_limits_that_contradict_are_refused(file: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, ["transform.max_pixels=1000", "data.limits.pixels=5000"])
+    assert "data.limits.pixels is 5,000, but transform.max_pixels refuses what is over 1,000; leave" in str(
+        caught.value
+    )
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [

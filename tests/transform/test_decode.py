@@ -109,6 +109,30 @@ def test_exif_orientation_is_followed(orientation, endian):
     assert difference(ignored, read(encoded)) <= 3, "without the step, pixels stay as they are stored"
 
 
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_of_other_formats_is_followed(format, orientation):
+    plain = turned(IMAGE, orientation, format, **({"lossless": True} if format == "WEBP" else {}))
+    variants = [plain]
+    if format == "PNG":
+        # The specification lets it come behind the pixels, too.
+        at = plain.index(b"eXIf") - 4
+        chunk = plain[at : at + 12 + int.from_bytes(plain[at : at + 4], "big")]
+        variants.append(plain[:at] + plain[at + len(chunk) : -12] + chunk + plain[-12:])
+    for encoded in variants:
+        expected = read(encoded, oriented=True)
+        assert expected.shape == ((41, 30, 3) if orientation < 5 else (30, 41, 3))
+        assert (pixels(encoded, height=expected.shape[0], width=expected.shape[1]) == expected).all()
+
+
+def test_the_letters_of_a_chunk_within_the_pixels_are_no_chunk():
+    encoded = encode(noise(20, 30), "PNG", compress_level=0)
+    # Stored as it is, the noise can hold anything.
+    at = encoded.index(b"IDAT") + 40
+    broken = encoded[:at] + b"eXIfMM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0" + encoded[at + 31 :]
+    assert read_headers(tf.constant([broken])).orientation.numpy() == [1]
+
+
 def test_only_the_first_picture_of_an_animation_is_read():
     frames = [Image.fromarray(noise(20, 30, seed=seed)).quantize(64) for seed in range(5)]
     encoded = encode(frames[0], "GIF", save_all=True, append_images=frames[1:], comment=b"hello" * 200)

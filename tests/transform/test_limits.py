@@ -5,11 +5,13 @@ import zlib
 
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from tests.transform.pictures import encode, noise
 from transform.config import TransformConfig
-from transform.headers import JPEG_SEGMENTS
+from transform.headers import JPEG_SEGMENTS, read_headers
 from transform.preprocessing import read_images
 
 CONFIG = TransformConfig(height=8, width=8, max_bytes=100_000, max_pixels=1_000_000)
@@ -99,6 +101,39 @@ def test_no_bytes_at_all_raise():
         mangled.append(bytes(broken))
     # Neighbours are read whatever the others are.
     assert status(PNG, *mangled, JPEG)[:: len(mangled) + 1] == ["", ""]
+
+
+READ = tf.function(read_headers, input_signature=[tf.TensorSpec([None], tf.string)])
+EXTENDED = b"RIFF\xff\xff\0\0WEBPVP8X\x0a\0\0\0\x08\0\0\0\x09\0\0\x09\0\0"
+CHUNK = st.tuples(
+    st.sampled_from([b"eXIf", b"EXIF", b"IDAT", b"\0\0\0\0"]),
+    st.integers(0, 20) | st.integers(0, 2**32 - 1),
+    st.binary(max_size=20)
+    | st.sampled_from([b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0", b"II*\0\xff\xff\xff\xff"]),
+)
+
+
+@given(st.lists(CHUNK, max_size=6))
+@settings(deadline=None)
+def test_chunks_of_any_name_and_length_are_walked_to_an_end(chunks):
+    png = PNG[:33] + b"".join(struct.pack(">L", length) + name + data for name, length, data in chunks)
+    webp = EXTENDED + b"".join(name + struct.pack("<L", length) + data for name, length, data in chunks)
+    headers = READ(tf.constant([png, webp, PNG]))
+    assert set(headers.orientation.numpy()) <= set(range(1, 9))
+    assert headers.orientation.numpy()[2] == 1
+    assert (headers.width.numpy() == 10).all() and (headers.height.numpy() == 10).all()
+
+
+@given(
+    st.lists(st.sampled_from([JPEG, PNG, WEBP, EXTENDED, b"GIF89a", b"BM"]) | st.binary(max_size=80), max_size=5),
+    st.data(),
+)
+@settings(deadline=None)
+def test_headers_of_any_bytes_are_read_without_an_error(encoded, data):
+    cut = [one[: data.draw(st.integers(0, len(one)))] for one in encoded]
+    headers = READ(tf.constant([*cut, PNG], tf.string))
+    pixels = headers.height.numpy().astype(int) * headers.width.numpy()
+    assert (pixels >= 0).all() and pixels[-1] == 100
 
 
 def test_an_empty_batch_is_answered():

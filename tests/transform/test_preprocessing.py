@@ -17,7 +17,7 @@ from tensorflow.core.framework import node_def_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
-from tests.transform.pictures import encode, noise, photo, smooth, turned
+from tests.transform.pictures import encode, noise, peak_memory, photo, smooth, turned
 from trainer_module import export, normalization
 from transform import features, preprocessing
 from transform.config import TransformConfig, to_json
@@ -173,13 +173,6 @@ def gif_of_gigabytes() -> bytes:
     start = one.index(b"\x2c\0\0\0\0", 13)
     picture = one[start:-1]
     return one[:start] + picture * (770_000 // len(picture)) + b";"
-
-
-def peak_memory() -> int:
-    """Bytes, since the last call."""
-    [peak] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
-    Path("/proc/self/clear_refs").write_text("5")
-    return int(peak.split()[1]) * 1024
 
 
 def test_bad_images_are_marked_their_neighbours_answered_and_memory_stays_small(transformed, model):
