@@ -1,7 +1,6 @@
 """The component and its executor."""
 
 import json
-import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -90,10 +89,15 @@ def evaluate(
     tally = source | "Count" >> beam.ParDo(count) | "Merge" >> beam.CombineGlobally(inference.Merge())
     changed = pipeline | "NoChanges" >> beam.Create([])
     if config.robustness:
-        quota = math.ceil(config.robustness / len(files))
+        lowest = (
+            source
+            | "Hashes" >> beam.FlatMap(inference.content_hashes)
+            | "Sample" >> beam.combiners.Top.Smallest(config.robustness)
+        )
         changed = (
             source
-            | "Change" >> beam.ParDo(inference.CountChanged(models[CANDIDATE], quota, config.top_k))
+            | "Change"
+            >> beam.ParDo(inference.CountChanged(models[CANDIDATE], config.top_k), beam.pvalue.AsSingleton(lowest))
             | "Sum" >> beam.CombinePerKey(sum)
         )
     _ = tally | "Write" >> beam.Map(

@@ -1,7 +1,7 @@
 """Examples → what is counted of them: one pass, in which all models see the same images."""
 
 import functools
-import heapq
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -92,21 +92,27 @@ class CountFile(beam.DoFn):
 class CountChanged(beam.DoFn):
     """The same file → sums of the candidate's `score_rows` by change; "" is the images as they are."""
 
-    def __init__(self, folder: str, images: int, top_k: int):
-        """`images`: how many of the file's are taken, those whose content hash is lowest."""
-        self._folder, self._images, self._top_k = folder, images, top_k
+    def __init__(self, folder: str, top_k: int):
+        self._folder, self._top_k = folder, top_k
 
-    def process(self, file: str) -> Iterator[tuple[str, np.ndarray]]:
+    def process(self, file: str, lowest: Sequence[bytes]) -> Iterator[tuple[str, np.ndarray]]:
+        """`lowest`: the content hashes of the sample, of all files."""
         model, names = load_model(self._folder), (features.CONTENT_HASH, features.LABEL, features.IMAGE)
         rows = (row for _, batch in read(file, names) for row in zip(*(batch[name] for name in names), strict=True))
-        taken = heapq.nsmallest(self._images, rows)
-        for start in range(0, len(taken), BATCH):
-            some = taken[start : start + BATCH]
+        last = max(lowest, default=b"")
+        taken = (row for row in rows if row[0] <= last)
+        while some := list(itertools.islice(taken, BATCH)):
             labels, images = [label.decode() for _, label, _ in some], [image for _, _, image in some]
             yield "", score_rows(model.of_images(images, labels), self._top_k).sum(axis=0)
             for name in corruptions.CHANGES:
                 changed = [corruptions.change(image, name, int(hashed[:8], 16)) for hashed, _, image in some]
                 yield name, score_rows(model.of_images(changed, labels), self._top_k).sum(axis=0)
+
+
+def content_hashes(file: str) -> Iterator[bytes]:
+    """Of a file's images."""
+    for _, batch in read(file, [features.CONTENT_HASH]):
+        yield from batch[features.CONTENT_HASH]
 
 
 class Merge(beam.CombineFn):

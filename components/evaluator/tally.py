@@ -120,9 +120,8 @@ class ClassCounts:
         known = (labels >= 0) & (predicted >= 0)
         np.add.at(self.confusion, (labels[known], predicted[known]), 1)
         bins = score_bins(answers.probabilities)
-        classes = len(self.every)
-        flat = (np.arange(classes) * SCORE_BINS + bins).ravel()
-        self.every += np.bincount(flat, minlength=classes * SCORE_BINS).reshape(classes, SCORE_BINS)
+        flat = (np.arange(len(self.every)) * SCORE_BINS + bins).ravel()
+        np.add.at(self.every.reshape(-1), flat, 1)
         np.add.at(self.positive, (labels[labels >= 0], bins[labels >= 0, labels[labels >= 0]]), 1)
         self.refused += int(answers.refused.sum())
 
