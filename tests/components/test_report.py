@@ -6,7 +6,6 @@ import io
 import json
 import random
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -37,9 +36,9 @@ from components.report.parts.champion import changes
 from components.report.parts.confusion import Confusion, confusion_of
 from components.report.parts.sizes import sides, size_plot
 from components.report.pictures import picture
+from tests.browser import BROWSER, browsing
 from tests.components.predictions import evaluation
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = "<script>alert('x')</script>"
 SECTIONS = [
     "test",
@@ -404,25 +403,56 @@ def test_numbers_in_names_sort_as_numbers() -> None:
     assert sorted(["10", "9", "b2", "B1", "²"], key=natural) == ["9", "10", "B1", "b2", "²"]
 
 
+INTERACTIVE = """[...document.querySelectorAll("a[href], summary, [tabindex='0'], .wide, pre")].filter(one =>
+  one.checkVisibility() && (one.matches("a, summary, [tabindex]") || one.scrollWidth > one.clientWidth))"""
+FOCUSED = f"""(() => {{
+  const one = document.activeElement, style = getComputedStyle(one), box = one.getBoundingClientRect()
+  return {{
+    at: {INTERACTIVE}.indexOf(one), name: one.outerHTML.slice(0, 100),
+    outlined: style.outlineStyle != "none" && parseFloat(style.outlineWidth) > 0,
+    shown: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+    open: one.tagName == "SUMMARY" ? one.parentElement.open : null,
+  }}
+}})()"""
+
+
 @pytest.mark.skipif(not BROWSER, reason="needs Chromium")
-@pytest.mark.parametrize("width", [390, 1280])
-def test_a_browser_shows_the_page_without_complaint_and_without_scrolling_sideways(width: int, tmp_path: Path) -> None:
-    measure = """<script>document.documentElement.dataset.overflow =
-      [document.documentElement.scrollWidth - innerWidth, performance.getEntriesByType("resource")
-        .filter(one => !one.name.startsWith("data:")).length].join()</script>"""
-    (tmp_path / "page.html").write_text(render(contents()).replace("</body>", f"{measure}</body>"))
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    done = subprocess.run(
-        [
-            str(BROWSER), *flags.split(), "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
-            f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900", "--dump-dom",
-            f"file://{tmp_path / 'page.html'}",
-        ],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    assert "CONSOLE" not in done.stderr
-    [overflow, fetched] = re.findall(r'data-overflow="(-?\d+),(\d+)"', done.stdout)[0]
-    assert (int(overflow) <= 0, fetched) == (True, "0")
+def test_the_page_is_used_by_keyboard_read_on_a_phone_and_printed(tmp_path: Path) -> None:
+    few_images = EvaluatorConfig(slices=[["size"]], min_slice_examples=1000, min_class_accuracy=0.5)
+    (tmp_path / "page.html").write_text(render(contents(evaluation=evaluation(config=few_images))))
+    address = (tmp_path / "page.html").as_uri()
+    with browsing(tmp_path / "profile") as tab:
+        # No animation, so that what has the focus is in view at once.
+        tab.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
+        for width in (1280, 390):
+            tab.open(address, width)
+            assert tab.ask("document.documentElement.scrollWidth - innerWidth") <= 0, f"{width} px scroll sideways"
+            stops, folded = tab.ask(f"{INTERACTIVE}.length"), 0
+            for stop in range(stops):
+                tab.press("Tab")
+                focused = tab.ask(FOCUSED)
+                assert (focused["at"], focused["outlined"], focused["shown"]) == (stop, True, True), focused["name"]
+                if focused["open"] is False:
+                    folded += 1
+                    for key in ("Enter", " "):
+                        tab.press(key)
+                        assert tab.ask(FOCUSED)["open"] is True, f"{key!r} opens"
+                        tab.press(key)
+                        assert tab.ask(FOCUSED)["open"] is False, f"{key!r} closes"
+            assert folded > 3, "something on the page can be opened"
+            tab.press("Tab")
+            assert tab.ask(FOCUSED)["at"] == -1, "the focus leaves the page"
+            assert tab.complaints == []
+            assert tab.requests == [address]
+        tab.open(address, 1280)
+        tab.press("Tab")
+        tab.press("Enter")
+        assert tab.ask("location.hash") == "#main"
+        tab.send("Emulation.setEmulatedMedia", media="print")
+        folded_away = "[...document.querySelectorAll('details > :not(summary)')].filter(one => !one.checkVisibility())"
+        assert tab.ask(f"{folded_away}.length") == 0, "what is folded is printed"
+        assert tab.ask("getComputedStyle(document.querySelector('nav')).display") == "none"
+        assert tab.send("Page.printToPDF")["data"].startswith("JVBERi")
 
 
 def test_the_page_needs_neither_tfx_nor_tensorflow() -> None:
