@@ -1,14 +1,19 @@
 """How a client's request reaches a server: over REST or gRPC, tried again where that may help."""
 
 import base64
+import contextlib
 import http.client
+import importlib.util
 import json
+import math
 import random
+import sys
 import time
+import types
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -19,6 +24,12 @@ _HTTP_OF_GRPC = {
     "INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "OUT_OF_RANGE": 400, "NOT_FOUND": 404,
     "RESOURCE_EXHAUSTED": 429, "UNIMPLEMENTED": 501, "UNAVAILABLE": 503, "DEADLINE_EXCEEDED": 504,
 }  # fmt: skip
+_STRING = 7
+_FIELDS = {
+    1: ("float_val", "<f4"), 2: ("double_val", "<f8"), 3: ("int_val", "<i4"), 9: ("int64_val", "<i8"),
+    10: ("bool_val", "?"), _STRING: ("string_val", ""),
+}  # fmt: skip
+"""Where a TensorProto has its values and what they are, by DataType, for those that a model of ours answers."""
 
 Result = TypeVar("Result")
 
@@ -141,7 +152,7 @@ class Rest:
 
 
 class Grpc:
-    """The gRPC API. Importing its messages loads TensorFlow, which takes some seconds once.
+    """The gRPC API, without TensorFlow.
 
     Args:
       address: of the server, such as 127.0.0.1:8500.
@@ -152,7 +163,9 @@ class Grpc:
 
     def __init__(self, address: str, model: str, version: int | None, label: str | None):
         import grpc
-        from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+        with _without_tensorflow():
+            from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
         self._address = address
         self._channel = grpc.insecure_channel(address, [("grpc.max_receive_message_length", -1)])
@@ -166,15 +179,17 @@ class Grpc:
 
     def ask(self, images: list[bytes], timeout: float) -> Answer:
         import grpc
-        import tensorflow as tf
 
-        self._request.inputs["image"].CopyFrom(tf.make_tensor_proto(images, tf.string))
+        tensor = self._request.inputs["image"]
+        tensor.Clear()
+        tensor.dtype = _STRING
+        tensor.tensor_shape.dim.add(size=len(images))
+        tensor.string_val.extend(images)
         try:
             answer = self._predict(self._request, timeout=timeout)
         except grpc.RpcError as error:
             raise self._explain(error, timeout) from error
-        arrays = {name: tf.make_ndarray(proto) for name, proto in answer.outputs.items()}
-        outputs = {name: _texts(array.tolist()) for name, array in arrays.items() if array.ndim}
+        outputs = {name: _values(proto) for name, proto in answer.outputs.items() if proto.tensor_shape.dim}
         return Answer(outputs=outputs, version=answer.model_spec.version.value)
 
     def close(self) -> None:
@@ -190,10 +205,34 @@ class Grpc:
         return PredictionError(error.details(), _HTTP_OF_GRPC.get(code, 500))
 
 
-def _texts(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_texts(element) for element in value]
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
+@contextlib.contextmanager
+def _without_tensorflow() -> Iterator[None]:
+    """Lets messages that lie in TensorFlow's package be imported without it; loading it takes seconds and prints."""
+    spec = importlib.util.find_spec("tensorflow") if "tensorflow" not in sys.modules else None
+    if spec is None:
+        yield
+        return
+    package = types.ModuleType("tensorflow")
+    package.__path__ = list(spec.submodule_search_locations or [])
+    sys.modules["tensorflow"] = package
+    try:
+        yield
+    finally:
+        del sys.modules["tensorflow"]
+
+
+def _values(proto: Any) -> Any:
+    """A TensorProto as nested lists; its values are in one of two places, and equal ones at the end may be left out."""
+    import numpy as np
+
+    field, dtype = _FIELDS[proto.dtype]
+    values = np.frombuffer(proto.tensor_content, dtype) if proto.tensor_content else list(getattr(proto, field))
+    if field == "string_val":
+        values = [value.decode(errors="replace") for value in values]
+    shape = [dimension.size for dimension in proto.tensor_shape.dim]
+    missing = math.prod(shape) - len(values)
+    array = np.array(values, object if field == "string_val" else dtype)
+    return np.pad(array, (0, missing), "edge" if len(values) else "constant").reshape(shape).tolist()
 
 
 def _reason(error: urllib.error.HTTPError, target: str) -> str:

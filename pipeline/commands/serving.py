@@ -131,11 +131,8 @@ def predict(
         return
     if directory := next((image for image in images if image.is_dir()), None):
         raise ToldError(f"{directory} is a folder; give --output FILE.csv to predict all its images")
-    import os
-
     from serving import client
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # gRPC's messages load TensorFlow, which greets
     model = model or served_model(url, Path("runs"))
     predictions = client.predict(images, url, model_name=model)
     if as_json:
