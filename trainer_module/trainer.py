@@ -40,12 +40,13 @@ def run_fn(fn_args: "FnArgs") -> None:
         parameter_server.serve()
         return
 
+    make_reproducible(config.seed)
+    # Before TensorFlow does anything else: several workers have to find one another first.
+    strategy = build_strategy(config.strategy)
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     classes = class_names(transform_output)
     train = data.open_split(fn_args.train_files, transform, len(classes))
     evaluation = data.open_split(fn_args.eval_files, transform, len(classes))
-    make_reproducible(config.seed)
-    strategy = build_strategy(config.strategy)
     settings = with_global_batch(settings, strategy)
     with strategy.scope():
         model = compiled_model(settings, train)

@@ -49,9 +49,10 @@ def staged(
                 artifact.custom_path = str(outputs / key)
         result.outputs.output_file = str(outputs / "output_metadata.json")
         yield result
-        for artifacts in result.outputs.artifacts.values():
+        # By the request as it was: who is given the copy may replace its URIs.
+        for key, artifacts in executor_input.outputs.artifacts.items():
             for artifact in artifacts.artifacts:
-                copy(artifact.custom_path, local_path(artifact.uri))
+                copy(str(outputs / key), local_path(artifact.uri))
         copy(result.outputs.output_file, executor_input.outputs.output_file)
     finally:
         remove(inputs, outputs)
