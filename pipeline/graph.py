@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tfx.components import ExampleValidator, Trainer
+from tfx.components import Trainer
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.importer import Importer
 from tfx.orchestration.metadata import sqlite_metadata_connection_config
@@ -14,6 +14,7 @@ from tfx.types import standard_artifacts
 from components.champion.component import Champion
 from components.data_gate.component import DataGate
 from components.evaluator.component import Evaluator
+from components.example_validator.component import ExampleValidator
 from components.image_example_gen.component import ImageExampleGen
 from components.infra_validator.component import InfraValidator
 from components.pusher.component import Pusher

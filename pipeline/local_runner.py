@@ -17,6 +17,8 @@ from typing import Any, TextIO
 
 from pipeline.capture import output_to
 from pipeline.config import ConfigError, InferenceConfig, PipelineConfig, load_config
+from pipeline.imports import leave_out_unused, uncollected
+from pipeline.kubeflow.deferred import defer_heavy_packages
 from pipeline.progress import Display, duration
 
 SUCCESS, FAILURE, NOT_BLESSED, INTERRUPTED = 0, 1, 3, 130
@@ -88,9 +90,12 @@ def _run(config: Any, job: Callable[[Any], tuple[Any, Conclusion]], stream: Text
     display.console.print(f"[bold]{config.name}[/]  {config.folder}")
     with display.component("TFX"):
         display.handle(logging.LogRecord("tfx_vision", logging.INFO, "", 0, "loading TensorFlow and TFX", None, None))
-        from pipeline import execution
+        with uncollected():
+            leave_out_unused()
+            defer_heavy_packages()
+            from pipeline import execution
 
-        graph, conclude = job(config)
+            graph, conclude = job(config)
     display.console.print(f"[dim]  loaded TensorFlow and TFX in {duration(time.monotonic() - started)}[/]")
     logger = logging.getLogger("tfx_vision")
     logger.setLevel(logging.INFO)

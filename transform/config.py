@@ -1,6 +1,11 @@
 """The settings of the transform, and what all settings classes have in common."""
 
+import ast
 import dataclasses
+import functools
+import inspect
+import textwrap
+from itertools import pairwise
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 
 import pydantic
@@ -16,14 +21,28 @@ Settings = TypeVar("Settings")
 def settings(cls: type[Settings]) -> type[Settings]:
     """Makes a class of settings: a frozen dataclass, every value checked when it is built.
 
-    A string under a field is its description, which `tfx-vision config show` prints; it is inherited with the field.
+    A string under a field is its description, which `tfx-vision config show` prints.
     """
-    config = pydantic.ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
     checked: Any = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=config)(cls)
-    for name, field in checked.__pydantic_fields__.items():
-        inherited = (getattr(base, "__pydantic_fields__", {}).get(name) for base in cls.__mro__[1:])
-        field.description = field.description or next((one.description for one in inherited if one), None)
     return checked
+
+
+@functools.cache
+def descriptions(cls: Any) -> dict[str, str]:
+    """The strings under the fields of a class of settings, each on one line; they are inherited with the fields.
+
+    Read from the source when asked for: few processes ask, and pydantic, which can do it, would take a quarter of a
+    second once TensorFlow is imported.
+    """
+    found = {}
+    for base in reversed(cls.__mro__[:-1]):
+        [definition] = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, text in pairwise(definition.body):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                found[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return found
 
 
 def to_json(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from typing import TypeAlias
 
-import tensorflow_data_validation as tfdv
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tfx import types
 from tfx.types import artifact_utils
@@ -32,7 +31,9 @@ def class_counts(statistics: Statistics) -> dict[str, int]:
 def load_statistics(artifact: types.Artifact) -> dict[str, Statistics]:
     """StatisticsGen's output by split."""
     return {
-        split: tfdv.load_stats_binary(one_file(artifact, split))
+        split: statistics_pb2.DatasetFeatureStatisticsList.FromString(
+            io_utils.read_bytes_file(one_file(artifact, split))
+        )
         for split in artifact_utils.decode_split_names(artifact.split_names)
     }
 

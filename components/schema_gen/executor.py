@@ -3,17 +3,18 @@
 import os
 from typing import Any
 
-import tensorflow as tf
-import tensorflow_data_validation as tfdv
 from google.protobuf import text_format
+from tensorflow_data_validation.api.validation_api import infer_schema
+from tensorflow_data_validation.utils.schema_util import get_domain
 from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx import types
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
+from tfx.utils import io_utils
 
 from components.data_gate.statistics import load_statistics
 from components.image_example_gen.headers import FORMATS
-from components.statistics_gen.component import CLASSES
+from components.statistics_gen.config import CLASSES
 from transform import features
 
 FILE = "schema.pbtxt"
@@ -21,12 +22,12 @@ FILE = "schema.pbtxt"
 
 def propose(statistics: statistics_pb2.DatasetFeatureStatisticsList) -> schema_pb2.Schema:
     """The schema of the training split."""
-    schema = tfdv.infer_schema(statistics, infer_feature_shape=True, max_string_domain_size=CLASSES)
+    schema = infer_schema(statistics, infer_feature_shape=True, max_string_domain_size=CLASSES)
     for feature in schema.feature:
         if feature.name == features.IMAGE:
             feature.image_domain.SetInParent()
         if feature.name == features.FORMAT:
-            formats = tfdv.get_domain(schema, feature.name)
+            formats = get_domain(schema, feature.name)
             formats.value[:] = sorted({*formats.value, *FORMATS})
         if feature.name in features.PIXEL_FACTS:  # of a sample
             feature.ClearField("shape")
@@ -51,5 +52,4 @@ class Executor(base_executor.BaseExecutor):
         else:
             schema = propose(load_statistics(statistics)["train"])
         folder = artifact_utils.get_single_uri(output_dict["schema"])
-        with tf.io.gfile.GFile(os.path.join(folder, FILE), "w") as stream:
-            stream.write(text_format.MessageToString(schema, as_utf8=True))
+        io_utils.write_string_file(os.path.join(folder, FILE), text_format.MessageToString(schema, as_utf8=True))

@@ -5,11 +5,9 @@ from tfx import types
 from tfx.components.statistics_gen import component
 from tfx.dsl.components.base import executor_spec
 
+from components.statistics_gen.config import CLASSES
 from components.statistics_gen.executor import Executor
 from transform import features
-
-CLASSES = 20_000
-"""Classes that are counted one by one."""
 
 
 def statistics_options() -> tfdv.StatsOptions:

@@ -4,15 +4,15 @@ import os
 from typing import Any
 
 import pyarrow as pa
-import tensorflow as tf
 import tensorflow_data_validation as tfdv
 from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx import types
-from tfx.components.statistics_gen import executor
+from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
+from tfx.utils import io_utils
 
-from components.data_gate.statistics import Statistics, feature_statistics
+from components.data_gate.statistics import Statistics, feature_statistics, load_statistics
 from components.image_example_gen.shards import facts_files, read_table
 from transform import features
 
@@ -22,7 +22,7 @@ IN_MEMORY = 2_000_000
 """Images of a split whose facts are held in memory, about 300 bytes each."""
 
 
-class Executor(executor.Executor):
+class Executor(base_beam_executor.BaseBeamExecutor):
     """Writes the statistics of each split."""
 
     def Do(
@@ -39,17 +39,17 @@ class Executor(executor.Executor):
         statistics.split_names, statistics.span = examples.split_names, examples.span
         files = {split: os.path.join(artifact_utils.get_split_uri([statistics], split), FILE) for split in splits}
         if max(map(len, tables.values())) > IN_MEMORY:
-            super().Do(input_dict, output_dict, exec_properties)
-            computed = {split: tfdv.load_stats_binary(file) for split, file in files.items()}
+            from tfx.components.statistics_gen.executor import Executor as OnBeam  # imports TensorFlow
+
+            OnBeam(self._context).Do(input_dict, output_dict, exec_properties)
+            computed = load_statistics(statistics)
         else:
             computed = {
                 split: generate_statistics_in_memory(as_batch(table), options) for split, table in tables.items()
             }
         for split, file in files.items():
             add_images(computed[split])
-            tf.io.gfile.makedirs(os.path.dirname(file))
-            with tf.io.gfile.GFile(file, "wb") as stream:
-                stream.write(computed[split].SerializeToString())
+            io_utils.write_bytes_file(file, computed[split].SerializeToString())
 
 
 def load(folder: str, split: str, columns: list[str]) -> pa.Table:

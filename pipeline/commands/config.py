@@ -45,16 +45,17 @@ def document(
     """
     import dataclasses
 
-    from transform.config import to_json
+    from transform.config import descriptions, to_json
 
     said = set() if said is None else said
     for name, field in type(settings).__pydantic_fields__.items():
         value = getattr(settings, name)
         required = standard is None and field.is_required()
         default = getattr(standard, name) if standard else field.get_default(call_default_factory=True)
-        if (sentence := f"{name}: {description(type(settings), name)}") not in said:
+        description = descriptions(type(settings)).get(name, "")  # type: ignore[arg-type]
+        if (sentence := f"{name}: {description}") not in said:
             said.add(sentence)
-            yield "comment", f"{indent}# {description(type(settings), name)}"
+            yield "comment", f"{indent}# {description}"
         if dataclasses.is_dataclass(value):
             yield "default", f"{indent}{name}:"
             yield from document(value, None if required else default, f"{indent}  ", said)
@@ -64,11 +65,6 @@ def document(
             yield "changed" if required else "default", line
         else:
             yield "changed", f"{line}  # default: {yaml_value(to_json(default))}"
-
-
-def description(cls: type, name: str) -> str:
-    """The string under a setting, on one line."""
-    return " ".join((cls.__pydantic_fields__[name].description or "").split())  # type: ignore[attr-defined]
 
 
 def yaml_value(value: Any) -> str:

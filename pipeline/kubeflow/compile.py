@@ -22,6 +22,7 @@ from pipeline.kubeflow.config import KubeflowConfig, StepConfig, amount
 from pipeline.kubeflow.exit_handler import add_exit_handler
 from pipeline.kubeflow.platform import on_flink, platform_spec, shares_artifacts, step_name
 from pipeline.kubeflow.tfjob import tfjob
+from transform.config import descriptions
 
 COMMAND = ["python", "-m", "pipeline.kubeflow.entrypoint"]
 """What a step's container runs."""
@@ -237,10 +238,10 @@ def setting(config: AnyConfig, key: str) -> Any:
 
 
 def describe(config: AnyConfig, key: str) -> str:
-    """The description of a setting, on one line."""
+    """The description of a setting."""
     section, _, last = key.rpartition(".")
     owner: Any = type(setting(config, section) if section else config)
-    return " ".join(owner.__pydantic_fields__[last].description.split())
+    return descriptions(owner)[last]
 
 
 def parameter_type(value: Any) -> int:

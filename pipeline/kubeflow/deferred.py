@@ -6,14 +6,15 @@ import re
 import sys
 import threading
 import types
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any, NoReturn
+
+from pipeline.imports import replaced
 
 TOLERATED = (
     "tfx.utils.doc_controls",
@@ -28,6 +29,8 @@ NAMED = re.compile(
     r"|keras_tuner\.engine(\.base_tuner)?"
 )
 """Modules of which a graph keeps nothing but names: an executor's class is a string in it."""
+VALIDATION = {"StatsOptions": "statistics.stats_options", "DatasetListView": "utils.stats_util"}
+"""Where TensorFlow Data Validation has what is used of it without its own code."""
 
 
 class DeferredPackage(types.ModuleType):
@@ -77,6 +80,7 @@ def defer_heavy_packages() -> None:
     )
     places = {name: f"{snake_case(name)}.component" for name in components}
     defer("tfx.components", places | {"FileBasedExampleGen": "example_gen.component"})
+    defer("tensorflow_data_validation", VALIDATION)
     defer("tensorflow_model_analysis")
     analysis = sys.modules["tensorflow_model_analysis"]
     if isinstance(analysis, DeferredPackage):
@@ -92,11 +96,16 @@ def defer_heavy_packages() -> None:
 
 
 def defer_tensorflow() -> None:
-    """Defers TensorFlow, for executors that may not need it; TFX does without it, but for opening gs:// paths."""
+    """Defers TensorFlow, for executors that may not need it; TFX does without it, but for opening gs:// paths.
+
+    TensorFlow Data Validation names it in annotations of what finds skew between examples, which is only named here.
+    """
     with replaced(tensorflow=None):
         importlib.import_module("tfx.utils.doc_controls")
         importlib.import_module("tfx.dsl.io.plugins.tensorflow_gfile")
     defer("tensorflow")
+    skew = "tensorflow_data_validation.skew.feature_skew_detector"
+    sys.modules.setdefault(skew, NamesOnly(skew))
 
 
 def defer_everything() -> None:
@@ -109,7 +118,7 @@ def defer_everything() -> None:
         for name in TOLERATED:
             importlib.import_module(name)
     heavy = "tensorflow tf_keras tensorflow_transform apache_beam keras keras_tuner tfx_bsl pandas"
-    defer("tensorflow_data_validation", {"StatsOptions": "statistics.stats_options"})
+    defer("tensorflow_data_validation", VALIDATION)
     with replaced(apache_beam=beam_of_coders()):
         importlib.import_module("tensorflow_data_validation.types")
     for name in heavy.split():
@@ -117,18 +126,6 @@ def defer_everything() -> None:
     defer("kfp.kubernetes", {})
     defer_heavy_packages()
     sys.meta_path.insert(0, StandIns())
-
-
-@contextmanager
-def replaced(**packages: Any) -> Iterator[None]:
-    """Has modules in place of packages until the end of the block, unless they are there; None makes imports fail."""
-    mine = {name: module for name, module in packages.items() if name not in sys.modules}
-    sys.modules.update(mine)
-    try:
-        yield
-    finally:
-        for name in mine:
-            del sys.modules[name]
 
 
 def beam_of_coders() -> Any:

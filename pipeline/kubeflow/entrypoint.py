@@ -28,6 +28,7 @@ if __name__ == "__main__":
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as spec
 
+from pipeline.imports import leave_out_unused, uncollected
 from pipeline.kubeflow import artifact_types, parameters
 from pipeline.kubeflow.deferred import defer_heavy_packages, defer_tensorflow
 from pipeline.kubeflow.environment import ARTIFACT_ROOT, RUN_ID
@@ -107,9 +108,10 @@ def run(
       scratch_parent: where temporary files go that Beam's workers have to see; by default this pod's own.
     """
     uris = dict(localize(executor_input))
-    load_narrowly(executor_path)
-    from tfx.orchestration.kubeflow.v2 import compiler_utils
-    from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils as tfx_utils
+    with uncollected():
+        executor_class = load(executor_path)
+        from tfx.orchestration.kubeflow.v2 import compiler_utils
+        from tfx.orchestration.kubeflow.v2.container import kubeflow_v2_entrypoint_utils as tfx_utils
 
     compiler_utils.TITLE_TO_CLASS_PATH.update(artifact_types.CLASSES)
     names: dict[int, str] = {}
@@ -121,8 +123,6 @@ def run(
         for artifact in artifacts:
             os.makedirs(artifact.uri, exist_ok=True)
 
-    module, _, name = executor_path.rpartition(".")
-    executor_class = getattr(importlib.import_module(module), name)
     with tempfile.TemporaryDirectory(dir=scratch_parent) as scratch:
         executor = executor_class(context(executor_class, beam_arguments, scratch))
         log.info("running %s", executor_path)
@@ -173,11 +173,18 @@ def is_chief() -> bool:
     return json.loads(os.environ.get("TF_CONFIG", "{}")).get("task", {}).get("index", 0) == 0
 
 
-def load_narrowly(executor_path: str) -> None:
-    """Sees to it that importing the executor imports what it uses and little else."""
+def load(executor_path: str) -> Any:
+    """Imports an executor, what it uses and little else.
+
+    Returns:
+      The executor's class.
+    """
+    leave_out_unused()
     if executor_path.startswith(OWN):
         defer_tensorflow()
     defer_heavy_packages()
+    module, _, name = executor_path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
 
 
 def context(executor_class: Any, beam_arguments: list[str], scratch: str) -> Any:

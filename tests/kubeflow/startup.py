@@ -15,10 +15,11 @@ import compiled as kubeflow
 OURS = """
 import os
 os.environ["_KFP_RUNTIME"] = "true"  # as in the compiled pipeline
-from pipeline.kubeflow import entrypoint
-entrypoint.load_narrowly({path!r})
-import tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils, importlib
-importlib.import_module({path!r}.rpartition(".")[0])
+from pipeline.imports import uncollected
+with uncollected():
+    from pipeline.kubeflow import entrypoint
+    entrypoint.load({path!r})
+    import tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils
 """
 STOCK = """
 import transform

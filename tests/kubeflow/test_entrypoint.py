@@ -96,14 +96,27 @@ def test_termination_goes_through_the_executor(pod):
     assert not (pod / "output.json").exists()
 
 
-@pytest.mark.parametrize("component", ["champion", "infra_validator", "pusher"])
-def test_step_that_needs_no_tensorflow_imports_none(component):
+HEAVY = ("tensorflow", "IPython", "google.cloud.bigquery", "kubernetes")
+BEAM = ("apache_beam", "numpy.testing")
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("champion.component", HEAVY + BEAM),
+        ("infra_validator.component", HEAVY + BEAM),
+        ("pusher.component", HEAVY + BEAM),
+        ("image_example_gen.executor", HEAVY),
+        ("statistics_gen.executor", HEAVY),
+        ("example_validator.executor", HEAVY),
+    ],
+)
+def test_step_that_needs_no_tensorflow_imports_none(module, heavy):
     code = (
         "import sys; from pipeline.kubeflow import entrypoint;"
-        f"entrypoint.load_narrowly('components.{component}.component.Executor');"
+        f"entrypoint.load('components.{module}.Executor');"
         "import tfx.orchestration.kubeflow.v2.container.kubeflow_v2_entrypoint_utils;"
-        f"import components.{component}.component;"
-        "heavy = ('tensorflow', 'apache_beam', 'kubernetes', 'numpy.testing');"
+        f"heavy = {heavy};"
         "print([name for name in heavy if type(sys.modules.get(name)).__name__ == 'module'])"
     )
     ended = subprocess.run(

@@ -1,0 +1,1 @@
+"""ExampleValidator: TFX's, with an executor that does without TensorFlow."""
