@@ -1,6 +1,6 @@
 """The handbook's ladder of learning rates on Fashion-MNIST, and what the diagnostics say of each.
 
-Usage: learning_rates.py [IMAGES] [EPOCHS]   (defaults 6000 and 6)
+Usage: learning_rates.py [IMAGES] [EPOCHS]   (defaults 4000 and 6)
 
 The handbook's ConvNet (part 9: two convolutions, a pooling, 128 hidden units, nothing against overfitting) is trained
 by Adam for a few epochs at each of 0.1, 0.01, 0.001, 0.0001 and 0.00001, as part 10 does by hand: "the highest initial
@@ -31,7 +31,7 @@ LADDER = [0.1, 0.01, 0.001, 0.0001, 0.00001]
 
 
 def main() -> None:
-    images = int(sys.argv[1]) if len(sys.argv) > 1 else 6000
+    images = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
     epochs = int(sys.argv[2]) if len(sys.argv) > 2 else 6
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
