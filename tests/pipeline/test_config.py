@@ -9,9 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.commands.config import description
 from pipeline.config import ConfigError, PipelineConfig, build_config, load_config, load_inference_config
-from transform.config import from_json, to_json
+from transform.config import descriptions, from_json, to_json
 
 PROJECT = Path(__file__).parents[2]
 MINIMAL = "name: flowers\ndata: {path: flowers}\n"
@@ -148,7 +147,7 @@ def test_settings_cannot_be_changed(file: Path) -> None:
 
 
 def test_every_setting_is_described() -> None:
-    assert [path for path, cls, name in settings_of(PipelineConfig) if not description(cls, name)] == []
+    assert [path for path, cls, name in settings_of(PipelineConfig) if not descriptions(cls).get(name)] == []
 
 
 def test_settings_survive_json(file: Path) -> None:
