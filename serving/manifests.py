@@ -192,7 +192,7 @@ class _Server:
 
     def _resources(self) -> dict[str, Any]:
         cluster = self.config.cluster
-        gpus = {"nvidia.com/gpu": cluster.accelerators} if cluster.accelerators else {}
+        gpus = {"nvidia.com/gpu": str(cluster.accelerators)} if cluster.accelerators else {}
         return {
             "requests": {"cpu": cluster.cpu_request, "memory": cluster.memory_request},
             "limits": {"cpu": cluster.cpu_limit, "memory": cluster.memory_limit} | gpus,
@@ -260,8 +260,9 @@ def _network_policy(about: dict[str, Any], destination: str) -> dict[str, Any]:
             "podSelector": {"matchLabels": about["labels"]},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"ports": [{"port": 8500, "protocol": "TCP"}, {"port": 8501, "protocol": "TCP"}]}],
-            "egress": store if "://" in destination else [],
-        },
+        }
+        # Without a rule nothing is let out; an empty list says the same, but Kubernetes does not keep it.
+        | ({"egress": store} if "://" in destination else {}),
     }
 
 

@@ -8,6 +8,7 @@ import json
 import math
 import random
 import sys
+import threading
 import time
 import types
 import urllib.error
@@ -207,8 +208,12 @@ class Grpc:
 
 @contextlib.contextmanager
 def _without_tensorflow() -> Iterator[None]:
-    """Lets messages that lie in TensorFlow's package be imported without it; loading it takes seconds and prints."""
-    spec = importlib.util.find_spec("tensorflow") if "tensorflow" not in sys.modules else None
+    """Lets messages that lie in TensorFlow's package be imported without it; loading it takes seconds and prints.
+
+    Only in a process of one thread: another could import TensorFlow meanwhile and get the empty package.
+    """
+    alone = threading.active_count() == 1 and "tensorflow" not in sys.modules
+    spec = importlib.util.find_spec("tensorflow") if alone else None
     if spec is None:
         yield
         return

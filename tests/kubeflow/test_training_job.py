@@ -6,7 +6,6 @@ are real processes.
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import conformance
+import control_plane
 import jsonschema
 import kubernetes_api
 import pytest
@@ -262,18 +262,7 @@ def test_custom_resource_s_own_schema_takes_the_job_and_knows_each_key_of_it(con
 
 def custom_resource(folder: Path) -> dict[str, Any]:
     """The training operator's definition of a TFJob."""
-    if shutil.which("go") is None:
-        pytest.skip("there is no Go to fetch the training operator's module with")
-    (folder / "go.mod").write_text("module x\n")
-    fetched = subprocess.run(
-        ["go", "mod", "download", "-json", f"github.com/kubeflow/training-operator@{OPERATOR}"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    if fetched.returncode:
-        pytest.skip(f"the training operator's module cannot be fetched: {fetched.stderr}")
-    module = Path(json.loads(fetched.stdout)["Dir"])
+    module = control_plane.go_module(folder, f"github.com/kubeflow/training-operator@{OPERATOR}")
     return yaml.safe_load((module / "manifests/base/crds/kubeflow.org_tfjobs.yaml").read_text())
 
 

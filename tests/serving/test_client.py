@@ -169,3 +169,19 @@ def test_no_server(picture: Path) -> None:
 def test_importing_serving_is_cheap() -> None:
     program = "import sys, serving; print({'tensorflow', 'grpc', 'starlette', 'uvicorn', 'numpy'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", program], text=True) == "set()\n"
+
+
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "beside another thread"])
+def test_asking_over_grpc_leaves_a_process_with_the_real_tensorflow(others: int) -> None:
+    """Alone it is not loaded at all; with other threads, which may load it, there is none but the real one."""
+    program = f"""
+import sys, threading
+from serving.transport import Grpc
+[threading.Thread(target=threading.Event().wait, daemon=True).start() for _ in range({others})]
+Grpc("127.0.0.1:9", "m", None, None)
+print("tensorflow" in sys.modules)
+import tensorflow
+print(hasattr(tensorflow, "constant"))
+"""
+    said = subprocess.check_output([sys.executable, "-c", program], text=True, stderr=subprocess.DEVNULL)
+    assert said.split() == [str(bool(others)), "True"]

@@ -106,7 +106,7 @@ def test_servers_have_few_rights(destination: str) -> None:
     assert writable == ["tmp"]
     policy = found["network.yaml"]["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
-    assert bool(policy["egress"]) == ("://" in destination)
+    assert ("egress" in policy) == ("://" in destination)
 
 
 def test_a_change_of_the_batches_starts_the_servers_anew_and_one_of_the_labels_does_not() -> None:
