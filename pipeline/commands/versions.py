@@ -1,5 +1,7 @@
 """`versions`, `rollback` and `promote`: what was pushed, and which of it users get."""
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -83,7 +85,9 @@ def rollback(run: str, version: int | None, why: str) -> None:
     """
     from serving.versions import rollback as go_back
 
-    click.echo(f"Version {go_back(served(run)[0], version, why=why)} is stable.")
+    destination = served(run)[0]
+    click.echo(f"Version {go_back(destination, version, why=why)} is stable.")
+    tell_cluster(run, destination)
 
 
 @click.command(short_help="Make the canary what users get.")
@@ -92,4 +96,44 @@ def promote(run: str) -> None:
     """Make the canary stable."""
     from serving.versions import promote as make_stable
 
-    click.echo(f"Version {make_stable(served(run)[0])} is stable.")
+    destination = served(run)[0]
+    click.echo(f"Version {make_stable(destination)} is stable.")
+    tell_cluster(run, destination)
+
+
+def tell_cluster(run: str, destination: str) -> None:
+    """Says what servers on a cluster do not find out by themselves; nothing where there are none.
+
+    Args:
+      run: what the person gave: a configuration, or anything else that names the destination.
+      destination: where the models are.
+    """
+    from serving.versions import labels
+
+    if not on_cluster(run, destination):
+        return
+    config = shlex.quote(run) if Path(run).is_file() else "CONFIG"
+    if destination.startswith("s3://"):
+        name = served(run)[2].replace("_", "-")
+        click.echo(f"KServe copies models when a server starts:\n  kubectl rollout restart deployment/{name}-predictor")
+        return
+    given = "".join(f" --label {label}={number}" for label, number in labels(destination).items())
+    click.echo(
+        "TensorFlow Serving on a cluster follows by itself, unless it was given labels; then give it the new ones:\n"
+        f"  tfx-vision serving manifests {config} -o kfp/serving{given}\n"
+        "  kubectl apply -f kfp/serving"
+    )
+
+
+def on_cluster(run: str, destination: str) -> bool:
+    """Whether servers on a cluster can read the destination: an object store, or one of the cluster's volumes."""
+    if "://" in destination or not Path(run).is_file():
+        return "://" in destination
+    from pipeline.commands.manifests import models_volume
+    from pipeline.config import load_config
+
+    config = load_config(Path(run))
+    try:
+        return bool(config.pusher.destination) and models_volume(config)[1] is not None
+    except ToldError:
+        return False

@@ -1,6 +1,7 @@
 """`versions`, `rollback` and `promote`, as somebody types them."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from click.testing import CliRunner
 
 from pipeline.console import main
 from serving.versions import publish
+from tests.serving.cloud_storage import google_cloud_storage
+from tests.serving.stores import s3
 
 
 def tfx_vision(*words: str) -> Any:
@@ -58,3 +61,43 @@ def test_mistakes_are_sentences(run: str, tmp_path: Path) -> None:
     assert result.exit_code and "run the pipeline until it pushes a blessed model" in result.output
     result = tfx_vision("promote", str(tmp_path / "empty"))
     assert result.exit_code and "No canary is at" in result.output
+
+
+def test_what_servers_on_a_cluster_do_not_find_out_is_said(run: str, tmp_path: Path) -> None:
+    models, config = Path(run) / "serving", tmp_path / "cats config.yaml"
+    config.write_text(
+        f"name: cats\ndata:\n  path: .\npusher:\n  destination: {models}\n"
+        f"kubeflow:\n  image: i\n  volumes: [{{claim: models, path: {tmp_path}}}]\n"
+    )
+    output = tfx_vision("promote", str(config)).output
+    assert output.startswith("Version 3 is stable.\nTensorFlow Serving on a cluster follows by itself, unless")
+    again = f"serving manifests '{config}' -o {tmp_path}/out --label stable=3"
+    assert again.replace(f"{tmp_path}/out", "kfp/serving") in output
+    result = tfx_vision(*shlex.split(again))
+    assert result.exit_code == 0, result.output
+    assert 'version_labels { key: "stable" value: 3 }' in (tmp_path / "out" / "config.yaml").read_text()
+    config.write_text(f"name: cats\ndata:\n  path: .\npusher:\n  destination: {models}\n")
+    assert tfx_vision("rollback", str(config)).output == "Version 2 is stable.\n"
+
+
+def test_object_stores_are_read_by_servers_on_a_cluster(run: str, tmp_path: Path) -> None:
+    with google_cloud_storage() as store:
+        for number, label in ((1, "stable"), (2, "canary")):
+            publish(tmp_path / "model", f"{store}/cats", model=f"{number}", champion=None, pipeline="cats", run="r",
+                    metrics={}, label=label)  # fmt: skip
+        assert (
+            "serving manifests CONFIG -o kfp/serving --label stable=2\n"
+            in tfx_vision("promote", f"{store}/cats").output
+        )
+        assert "--label stable=1\n" in tfx_vision("rollback", f"{store}/cats").output
+
+
+def test_kserve_copies_from_s3_at_its_start(run: str, tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    with s3(tmp_path / "store") as store:
+        for number in (1, 2):
+            publish(tmp_path / "model", f"{store}/cats_2", model=f"{number}", champion=None, pipeline="cats", run="r",
+                    metrics={})  # fmt: skip
+        output = tfx_vision("rollback", f"{store}/cats_2").output
+    assert output.startswith("Version 1 is stable.\n")
+    assert "kubectl rollout restart deployment/cats-2-predictor" in output
