@@ -135,7 +135,7 @@ def test_pods_get_what_the_cluster_section_says(cluster_config, tmp_path):
 def test_run_parameters_have_types_defaults_and_descriptions(compiled):
     parameters = compiled.pipeline.root.input_definitions.parameters
     assert parameters["epochs"].parameter_type == spec.ParameterType.NUMBER_INTEGER
-    assert parameters["epochs"].default_value.number_value == 10
+    assert parameters["epochs"].default_value.number_value == 14  # as configured
     assert parameters["learning_rate"].parameter_type == spec.ParameterType.NUMBER_DOUBLE
     assert parameters["data_path"].default_value.string_value == "/mnt/images/digits"
     assert all(parameter.is_optional and parameter.description for parameter in parameters.values())
