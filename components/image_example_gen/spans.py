@@ -9,7 +9,7 @@ from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2, range_config_pb2
 
 from components.image_example_gen.sources import DataError
-from components.image_example_gen.storage import names_matching, reach, scheme_of
+from components.image_example_gen.storage import StorageError, names_matching, reach, scheme_of
 
 PLACEHOLDER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(:\d+)?\}")
 
@@ -43,7 +43,9 @@ def resolve(path: str, wanted: int = -1) -> Resolved:
             for name in names(glob)
             for tokens, span, version, number in [utils._find_matched_span_version_from_path(name, regex, *kinds)]
         ]
-    except ValueError as error:
+    except StorageError:
+        raise
+    except ValueError as error:  # TFX's, of a pattern
         raise DataError(f"{path}: {error}.") from error
     if not found:
         missing = f"there is no span {wanted}" if wanted >= 0 else "there is no span yet"

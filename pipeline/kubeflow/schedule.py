@@ -101,28 +101,27 @@ def run_new_span(client: kfp.Client, config: PipelineConfig) -> Any | None:
 
 
 def newest_span(path: str) -> tuple[int, int | None]:
-    """The newest span of a path with {SPAN} or {YYYY}, {MM} and {DD}, and perhaps {VERSION}, as TFX counts them.
+    """The newest span of a path with {SPAN} or {YYYY}, {MM} and {DD}, and perhaps {VERSION}, as ingestion finds it.
 
     Returns:
       (its number, which is days since 1970 where it is a date, and its newest version if there are any).
 
     Raises:
-      ConfigError: the path has no such placeholder, or nothing matches it.
+      ConfigError: the path has no such placeholder, nothing matches it, or its store cannot be read.
     """
-    from tfx.components.example_gen.utils import calculate_splits_fingerprint_span_and_version
-    from tfx.proto import example_gen_pb2
+    from components.image_example_gen.sources import DataError
+    from components.image_example_gen.spans import PLACEHOLDER, resolve
+    from components.image_example_gen.storage import StorageError
 
-    if "{" not in path:
+    if not PLACEHOLDER.search(path):
         raise ConfigError(
             "data.path: has no {SPAN} or date in it, so there is no new span; `schedule set` goes by time"
         )
-    base = path[: path.rfind("/", 0, path.index("{")) + 1]
-    split = example_gen_pb2.Input.Split(name="all", pattern=path.removeprefix(base).rstrip("/"))
     try:
-        _, span, version = calculate_splits_fingerprint_span_and_version(base, [split])
-    except ValueError as error:
-        raise ConfigError(f"data.path: {path}: {error}") from error
-    return span, version
+        found = resolve(path)
+    except (DataError, StorageError) as error:
+        raise ConfigError(f"data.path: {error}") from error
+    return found.span, found.version
 
 
 def name_of(config: PipelineConfig) -> str:

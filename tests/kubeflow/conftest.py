@@ -1,5 +1,6 @@
 """The digits' pipeline compiled, and a store to run it on."""
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from store import Store, running_store
 
+from components.image_example_gen import storage
 from pipeline.config import InferenceConfig, PipelineConfig
 from pipeline.kubeflow.config import KubeflowConfig, Volume
 
@@ -84,3 +86,25 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     with running_store(weed, tmp_path_factory.mktemp("store")) as store:
         store.make_bucket("pipelines")
         yield store
+
+
+@pytest.fixture
+def bucket(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """The store, with its address and credentials in the environment."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": store.endpoint,
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "NO_PROXY": ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY")])),
+    }.items():
+        monkeypatch.setenv(name, value)
+    forget_stores()
+    yield store
+    forget_stores()
+
+
+def forget_stores() -> None:
+    """A process has one client for S3, and other tests have other stores."""
+    storage.s3_client.cache_clear()
+    storage.reach_bucket.cache_clear()

@@ -1,5 +1,7 @@
 """`tfx-vision schedule`, against a server that has KFP's v2beta1 API."""
 
+from datetime import date
+
 import kfp
 import pytest
 import yaml
@@ -77,3 +79,23 @@ def test_a_span_gets_one_run(kubeflow, tmp_path):
         (f"digits-span-{span}", {"data_path": f"{tmp_path}/span-{{SPAN}}", "span": span}) for span in (1, 2)
     ]
     assert "no {SPAN} or date in it" in run("new-span", status=2)
+
+
+def test_spans_by_date_and_version_are_found_in_a_store(kubeflow, bucket, tmp_path):
+    """And what is wrong with one is told as a fault of the configuration."""
+    cluster, run = kubeflow
+    for folder in ("2026-01-01/v2", "2026-01-02/v1", "2026-01-02/v10"):
+        (tmp_path / "days" / folder / "cats").mkdir(parents=True)
+        (tmp_path / "days" / folder / "cats/a.png").write_bytes(b"an image")
+    bucket.upload(tmp_path / "days", "s3://pipelines/days")
+    pattern = "s3://pipelines/days/{YYYY}-{MM}-{DD}/v{VERSION}"
+    day = (date(2026, 1, 2) - date(1970, 1, 1)).days
+    assert f"Started digits-span-{day}-version-10\n" in run("new-span", "--set", f"data.path={pattern}")
+    [started] = cluster.runs.values()
+    assert started.runtime_config["parameters"] == {"data_path": pattern, "span": day}
+    for path, sentence in {
+        "s3://pipelines/none/{SPAN}": "data.path: s3://pipelines/none/{SPAN}: there is no span yet",
+        "s3://nowhere/{SPAN}": "data.path: s3://nowhere cannot be read: there is no such bucket",
+        "s3://pipelines/{YYYY}/{SPAN}": "data.path: s3://pipelines/{YYYY}/{SPAN}: ",
+    }.items():
+        assert sentence in run("new-span", "--set", f"data.path={path}", status=2)
