@@ -4,6 +4,7 @@ python sbom.py NAME VERSION SITE_PACKAGES
 """
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,11 +34,14 @@ def python_packages(site_packages: str) -> Iterator[dict[str, Any]]:
 
 
 def licences(distribution: Distribution) -> dict[str, Any]:
-    """What a package declares: an SPDX expression, or else the classifiers' names."""
+    """What a package declares: an SPDX expression, or else the classifiers' names, or else a line of its own."""
     if expression := distribution.metadata["License-Expression"]:
         return {"licenses": [{"expression": expression}]}
     classifiers = distribution.metadata.get_all("Classifier") or []
-    names = sorted({line.split(" :: ")[-1] for line in classifiers if line.startswith("License :: ")})
+    names = sorted({line.split(" :: ")[-1] for line in classifiers if re.match("License :: .* :: ", line)})
+    own = (distribution.metadata["License"] or "").strip()
+    if not names and own and "\n" not in own:  # which may also be the licence's whole text
+        names = [own]
     return {"licenses": [{"license": {"name": name}} for name in names]} if names else {}
 
 
@@ -48,7 +52,7 @@ def debian_packages() -> Iterator[dict[str, Any]]:
     ).stdout  # fmt: skip
     for line in listed.splitlines():
         name, version, architecture = line.split()
-        yield component(name, version, f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}")
+        yield component(name, version, f"pkg:deb/debian/{quote(name)}@{quote(version, safe=':')}?arch={architecture}")
 
 
 def component(name: str, version: str, purl: str) -> dict[str, Any]:
