@@ -17,6 +17,7 @@ import click
 import kfp
 from tfx.orchestration.pipeline import Pipeline
 from tfx.tools.cli import labels
+from tfx.tools.cli.cli_context import Context
 from tfx.tools.cli.handler import base_handler, dag_runner_patcher
 
 from pipeline.config import ConfigError
@@ -32,11 +33,27 @@ def main() -> None:
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     from tfx.tools.cli.cli_main import cli_group
 
+    add_endpoint(cli_group)
     try:
         with kubeflow.told():
             cli_group()
     except (ConfigError, kubeflow.KubeflowError) as error:
         sys.exit(f"Error: {error}")
+
+
+def add_endpoint(group: Any) -> None:
+    """Gives `tfx pipeline schema` the options by which the other commands find a cluster; TFX's has none."""
+    commands = group.commands["pipeline"].commands
+    schema, names = commands["schema"], (labels.ENDPOINT, labels.IAP_CLIENT_ID, labels.NAMESPACE)
+    get_schema = schema.callback
+
+    def callback(**options: Any) -> None:
+        cluster = {name: options.pop(name) for name in names}
+        click.get_current_context().ensure_object(Context).flags_dict.update(cluster)
+        get_schema(**options)
+
+    schema.callback = callback
+    schema.params += [option for option in commands["list"].params if option.name in names]
 
 
 class KubeflowPatcher(dag_runner_patcher.DagRunnerPatcher):
@@ -122,8 +139,13 @@ class KubeflowHandler(base_handler.BaseHandler):
         click.echo(f"Pipeline compiled: {patcher.output}")
 
     def get_schema(self) -> None:
-        """Says where the schema is: it is in the cluster's store, and this command gets no run to look at."""
-        sys.exit("Error: the schema is an artifact of the step SchemaGen; open the run in Kubeflow's pages to get it")
+        """Prints the schema that the pipeline's runs proposed last."""
+        from pipeline.kubeflow.schema import newest_schema
+
+        found = newest_schema(self._client, self._name)
+        since = f"; {found.newer} newer took theirs from the cache or have not come to it" if found.newer else ""
+        click.echo(f"Schema of run {found.run}{since}: {found.uri}")
+        click.echo(found.text)
 
     def create_run(self) -> None:
         """Starts the newest version of a pipeline."""

@@ -151,6 +151,7 @@ def create_run(server: Kubeflow, query: dict[str, str], body: Any) -> Any:
         display_name=body["display_name"],
         state=api.V2beta1RuntimeState.PENDING,
         created_at=now(),
+        pipeline_version_reference=body["pipeline_version_reference"],
         runtime_config=body["runtime_config"],
     )
     server.runs[run.run_id] = run
@@ -230,6 +231,9 @@ ROUTES: dict[str, Any] = {
     r"POST /pipelines/upload": upload_pipeline,
     r"POST /pipelines/upload_version": upload_version,
     rf"GET /pipelines/{ID}/versions": list_versions,
+    rf"GET /pipelines/{ID}/versions/{ID}": lambda server, query, body, pipeline_id, version_id: find(
+        server.versions, version_id
+    ),
     rf"DELETE /pipelines/{ID}/versions/{ID}": delete_version,
     rf"DELETE /pipelines/{ID}": delete_pipeline,
     r"GET /experiments": list_experiments,

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import kfp
 import pytest
 import yaml
 from api_server import running_kubeflow
@@ -28,6 +29,7 @@ def tfx(kubeflow, cluster_config, tmp_path_factory):
 
     from pipeline.kubeflow import tfx_cli
 
+    tfx_cli.add_endpoint(cli_group)
     folder = tmp_path_factory.mktemp("tfx")
     (folder / "config.yaml").write_text(yaml.safe_dump(to_json(cluster_config())))
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
@@ -79,6 +81,49 @@ def test_a_pipeline_s_life(tfx, kubeflow):
     tfx("pipeline delete", "--pipeline_name", "digits")
     assert not cluster.pipelines and not cluster.versions
     assert len(cluster.runs) == 3
+
+
+def test_schema_is_that_of_the_newest_run_that_wrote_one(tfx, kubeflow, bucket, tmp_path):
+    endpoint, cluster = kubeflow
+
+    def schema(status: int = 0) -> str:
+        return tfx("pipeline schema", "--pipeline_name", "digits", status=status)
+
+    def create_run() -> str:
+        client = kfp.Client(host=endpoint)
+        [pipeline], [version] = cluster.pipelines, cluster.versions
+        experiment = client.create_experiment("digits").experiment_id
+        return client.run_pipeline(experiment, "digits", pipeline_id=pipeline, version_id=version).run_id
+
+    def write(run: str, uuid: str, text: str) -> str:
+        (tmp_path / "schema.pbtxt").write_text(text)
+        uri = f"s3://pipelines/v2/artifacts/digits/{run}/SchemaGen/{uuid}/schema/schema.pbtxt"
+        bucket.upload(tmp_path / "schema.pbtxt", uri)
+        return uri
+
+    cluster.runs.clear()
+    assert "there is no pipeline digits" in schema(1)
+    tfx("pipeline create", "--pipeline_path", RUNNER)
+    assert "digits has no run yet" in schema(1)
+    first, second = create_run(), create_run()
+    assert "no run of digits has written a schema yet" in schema(1)
+    write(first, "0a", "feature { name: 'old' }")
+    uri = write(second, "0b", "feature { name: 'new' }")
+    assert f"Schema of run {second}: {uri}\nfeature {{ name: 'new' }}\n" in schema()
+    create_run()
+    assert f"Schema of run {second}; 1 newer took theirs from the cache or have not come to it: {uri}" in schema()
+
+
+def test_a_store_that_schema_cannot_read_is_told(tfx, kubeflow, bucket):
+    _, cluster = kubeflow
+    for version in cluster.versions.values():
+        version.pipeline_spec["pipeline_spec"]["defaultPipelineRoot"] = "minio://nowhere/v2"
+    assert "s3://nowhere cannot be read: there is no such bucket" in tfx(
+        "pipeline schema", "--pipeline_name", "digits", status=1
+    )
+    for version in cluster.versions.values():
+        del version.pipeline_spec["pipeline_spec"]["defaultPipelineRoot"]
+    assert "compiled without kubeflow.pipeline_root" in tfx("pipeline schema", "--pipeline_name", "digits", status=1)
 
 
 def test_the_script_of_this_environment_is_repaired_and_explains_itself():
