@@ -114,13 +114,19 @@ def launch(pipeline: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode, sta
     )
 
 
+def is_ours(error: BaseException) -> bool:
+    """Whether an error was raised for the user to read."""
+    return type(error).__module__.split(".")[0] in ("components", "trainer_module", "transform", "serving", "pipeline")
+
+
 def explain(error: BaseException) -> str:
-    """The cause of a failure in a sentence: the message of the innermost error, without the trace Beam adds to it."""
-    while error.__cause__ is not None:
+    """The cause of a failure in a sentence: ours where there is one, else the message of the innermost error, without
+    the trace Beam adds to it.
+    """
+    while error.__cause__ is not None and not is_ours(error):
         error = error.__cause__
     if any(words in str(error) for words in FULL_DISK):
         return "the disk is full; make room and run the same command."
     text = str(error).split(" [while running")[0].strip() or type(error).__name__
-    known = type(error).__module__.split(".")[0] in ("components", "trainer_module", "transform", "serving", "pipeline")
     first = " ".join(text.splitlines()[0].split())
-    return first if known or isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {first}"
+    return first if is_ours(error) or isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {first}"

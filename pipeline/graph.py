@@ -1,7 +1,6 @@
 """`create_pipeline`: the graph, from folders of images to a pushed model and its report."""
 
 import json
-from pathlib import Path
 
 from tfx.components import Trainer
 from tfx.dsl.components.base.base_node import BaseNode
@@ -16,6 +15,7 @@ from components.data_gate.component import DataGate
 from components.evaluator.component import Evaluator
 from components.example_validator.component import ExampleValidator
 from components.image_example_gen.component import ImageExampleGen
+from components.image_example_gen.storage import StorageError, open_bytes, why
 from components.infra_validator.component import InfraValidator
 from components.pusher.component import Pusher
 from components.report.component import Report
@@ -177,13 +177,16 @@ def accepted_schema(config: PipelineConfig) -> str:
     """The text of the schema that `gate.schema` names; "" when SchemaGen is to propose one.
 
     Raises:
-      ConfigError: there is no such file, or it is no schema of images.
+      ConfigError: there is no such file in a folder or a store, or it is no schema of images.
     """
     if not config.gate.schema:
         return ""
     try:
-        text = Path(config.gate.schema).read_text(encoding="utf-8")
+        with open_bytes(config.gate.schema) as stream:
+            text = stream.read().decode()
         parse_schema(text, config.gate.schema)
-    except (OSError, UnicodeDecodeError, SchemaError) as error:
+    except (SchemaError, StorageError) as error:
         raise ConfigError(f"gate.schema: {error}") from error
+    except Exception as error:  # each file system has its own
+        raise ConfigError(f"gate.schema: {config.gate.schema} cannot be read: {why(error)}.") from error
     return text

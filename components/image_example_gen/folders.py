@@ -20,7 +20,7 @@ from components.image_example_gen.sources import (
     read_file,
     refuse_single_class,
 )
-from components.image_example_gen.storage import below, scheme_of, why
+from components.image_example_gen.storage import StorageError, below, scheme_of, why
 
 AHEAD = 8
 """Files of a store that are read at a time."""
@@ -98,6 +98,8 @@ def walk(root: str) -> Iterator[tuple[str, int, float, str]]:
     try:
         for file in below(root):
             yield file.path, file.size, file.modified, ""
+    except StorageError:
+        raise
     except Exception as error:  # each file system has its own
         raise DataError(f"{root} cannot be read: {why(error)}") from error
 

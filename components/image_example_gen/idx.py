@@ -10,7 +10,7 @@ from PIL import Image
 
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.sources import DataError, Item, Part, Source, group_of, named, stamp
-from components.image_example_gen.storage import open_decompressed, why
+from components.image_example_gen.storage import StorageError, open_decompressed, why
 
 
 class Pair(NamedTuple):
@@ -52,6 +52,8 @@ def read_shape(path: str) -> list[int]:
     try:
         with open_decompressed(path) as stream:
             return header(stream)
+    except StorageError:
+        raise
     except Exception as error:  # each file system has its own
         raise DataError(f"{path} cannot be read as an IDX file of bytes: {why(error)}.") from error
 

@@ -18,7 +18,7 @@ from components.image_example_gen.sources import (
     refuse_single_class,
     split_named,
 )
-from components.image_example_gen.storage import open_bytes, stat, why
+from components.image_example_gen.storage import StorageError, open_bytes, refuse_lost_store, stat, why
 
 KNOWN = {
     "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path", "url", "uri"),
@@ -38,6 +38,8 @@ def open_listing(path: str, config: DataConfig) -> Source:
     try:
         with open_bytes(path) as stream:
             text = stream.read().decode("utf-8-sig")
+    except StorageError:
+        raise
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: {error.reason} at byte {error.start}.") from error
     except Exception as error:  # each file system has its own
@@ -180,6 +182,7 @@ def look(row: Mapping[str, str], folder: str, config: DataConfig) -> ImageFile:
     try:
         found = stat(path)
     except Exception as error:  # each file system has its own
+        refuse_lost_store(path, error)
         return file._replace(trouble=f"unreadable: {why(error)}")
     return file._replace(size=found.size, modified=found.modified)
 

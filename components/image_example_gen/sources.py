@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.items import Item
-from components.image_example_gen.storage import open_bytes, reach, scheme_of, stat, why
+from components.image_example_gen.storage import reach, read_at_most, refuse_lost_store, scheme_of, stat, why
 
 LISTINGS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -113,15 +113,20 @@ def stamp(path: str) -> ImageFile:
 
 
 def read_file(file: ImageFile, limit: int) -> Item:
-    """Reads one image file; one that is over the limit is not read."""
+    """Reads one image file; one that is over the limit is not read.
+
+    Raises:
+      StorageError: the store that it is in cannot be used.
+    """
     item = Item(file.path, file.label, b"", file.group, file.split, file.trouble)
     if file.trouble:
         return item
     if file.size > limit:
         return item._replace(trouble=over_limit(file.size, limit))
     try:
-        encoded = (read_remote if scheme_of(file.path) else read_local)(file, limit)
+        encoded = read_at_most(file.path, limit + 1) if scheme_of(file.path) else read_local(file, limit)
     except Exception as error:  # each file system has its own
+        refuse_lost_store(file.path, error)
         return item._replace(trouble=f"unreadable: {why(error)}")
     return item._replace(encoded=encoded)
 
@@ -137,12 +142,6 @@ def read_local(file: ImageFile, limit: int) -> bytes:
     finally:
         os.close(descriptor)
     return encoded
-
-
-def read_remote(file: ImageFile, limit: int) -> bytes:
-    """A file's bytes on any of Beam's file systems; one more than the limit."""
-    with open_bytes(file.path) as stream:
-        return stream.read(limit + 1)
 
 
 def over_limit(size: int, limit: int) -> str:

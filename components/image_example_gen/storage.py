@@ -4,16 +4,23 @@ Credentials, regions and endpoints come from where each vendor's library looks f
 GOOGLE_APPLICATION_CREDENTIALS.
 """
 
+import errno
+import io
+import os
 import re
 from collections.abc import Iterator
-from copy import copy
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
-# Beam is imported where it is needed: who reads a local folder's images does without.
+# Beam and boto3 are imported where they are needed: who reads a local folder's images does without.
 S3_SCHEME = "s3"
-MISSING = (404, "404", "NoSuchBucket")
-"""How stores say that there is no such thing."""
+MISSING = ("404", "NoSuchKey")
+"""How S3 says that there is no such file."""
+KEPT_BACK = ("403", "AccessDenied", "InvalidObjectState")
+"""How it says that it does not give a file: this one, not all."""
+CHUNK = 2**23
+"""Bytes of a file in S3 that are asked for at a time where it is not read whole."""
 
 
 class StorageError(ValueError):
@@ -42,8 +49,21 @@ def open_bytes(path: str) -> Any:
     from apache_beam.io.filesystems import FileSystems
 
     if scheme_of(path) == S3_SCHEME:
-        return s3(path).open(path, "rb")
+        return io.BufferedReader(S3Stream(path), CHUNK)
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+
+
+def read_at_most(path: str, limit: int) -> bytes:
+    """The first bytes of a file in a store, in one request.
+
+    Raises:
+      FileNotFoundError, PermissionError: it is not there, or not for us.
+      StorageError: the store cannot be used.
+    """
+    if scheme_of(path) == S3_SCHEME:
+        return read_s3(path, 0, limit)
+    with open_bytes(path) as stream:
+        return stream.read(limit)
 
 
 def open_decompressed(path: str) -> Any:
@@ -58,10 +78,10 @@ def open_decompressed(path: str) -> Any:
 def stat(path: str) -> Entry:
     """Size and time of the last change of a file."""
     if scheme_of(path) == S3_SCHEME:
-        from apache_beam.io.aws.clients.s3.messages import GetRequest
-
-        found = s3(path).client.get_object_metadata(GetRequest(*bucket_and_key(path)))
-        return Entry(path, found.size, found.last_modified.timestamp())
+        bucket, key = bucket_and_key(path)
+        with asking(path):
+            found = s3_client().head_object(Bucket=bucket, Key=key)
+        return Entry(path, found["ContentLength"], found["LastModified"].timestamp())
     from apache_beam.io.filesystems import FileSystems
 
     return entry(FileSystems.get_filesystem(path).metadata(path))
@@ -70,8 +90,7 @@ def stat(path: str) -> Entry:
 def below(folder: str) -> Iterator[Entry]:
     """Every file below a folder of a store, and below those in it; folder ends with a slash."""
     if scheme_of(folder) == S3_SCHEME:
-        listed = s3(folder).list_files(folder, with_metadata=True)
-        found = (Entry(path, size, modified) for path, (size, modified) in listed)
+        found = below_s3(folder)
     else:
         from apache_beam.io.filesystems import FileSystems
 
@@ -112,37 +131,108 @@ def entry(found: Any) -> Entry:
     return Entry(found.path, found.size_in_bytes, found.last_updated_in_seconds or 0.0)
 
 
+def cause(error: BaseException) -> BaseException:
+    """The error that Beam wrapped in its own."""
+    while details := getattr(error, "exception_details", None):
+        error = next(iter(details.values()))
+    return error
+
+
 def why(error: BaseException) -> str:
     """The cause in an error of any of the file systems, in a line."""
-    while details := getattr(error, "exception_details", None):  # of Beam's
-        error = next(iter(details.values()))
+    error = cause(error)
     if strerror := getattr(error, "strerror", None):
         return str(strerror)
     message = getattr(error, "message", None) or str(error)
     return str(message).splitlines()[0] if message else type(error).__name__
 
 
-def s3(path: str) -> Any:
-    """Beam's S3 file system for one file or listing.
+def refuse_lost_store(path: str, error: BaseException) -> None:
+    """Stops where not only this file cannot be read but its store: no other could be, and no image is at fault.
 
     Raises:
-      StorageError: the bucket cannot be used.
+      StorageError: says why.
     """
-    from apache_beam.io.aws.s3io import S3IO
+    error = cause(error)
+    if isinstance(error, StorageError):
+        raise error
+    of_file = (
+        isinstance(error, ValueError)  # a path that Beam has no file system for
+        or getattr(error, "errno", None) in (errno.ENOENT, errno.EACCES)
+        or getattr(error, "code", None) in (404, 403)
+    )
+    if scheme_of(path) and not of_file:
+        raise StorageError(f"{path} cannot be read, its store does not answer as it should: {why(error)}.") from error
 
-    reach(path)
-    return S3IO(client=copy(s3_client()))
+
+class S3Stream(io.RawIOBase):
+    """A file in S3 that can be read from any place, as a zip is."""
+
+    def __init__(self, path: str):
+        self._path, self._size, self._position = path, stat(path).size, 0
+
+    def readable(self) -> bool:
+        """It can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """From any place."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """The next read begins there."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def tell(self) -> int:
+        """Where the next read begins."""
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        """Fills the buffer by one request."""
+        wanted = min(len(buffer), self._size - self._position)
+        if wanted <= 0:
+            return 0
+        found = read_s3(self._path, self._position, wanted)
+        buffer[: len(found)] = found
+        self._position += len(found)
+        return len(found)
+
+
+def read_s3(path: str, start: int, size: int) -> bytes:
+    """So many bytes of a file, fewer at its end."""
+    bucket, key = bucket_and_key(path)
+    with asking(path):
+        span = {"Range": f"bytes={start}-{start + size - 1}"} if start else {}  # an empty file has no range
+        with s3_client().get_object(Bucket=bucket, Key=key, **span)["Body"] as body:
+            return body.read(size)
+
+
+def below_s3(folder: str) -> Iterator[Entry]:
+    """Every file whose name begins so."""
+    bucket, prefix = bucket_and_key(folder)
+    with asking(f"s3://{bucket}"):
+        for page in s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for one in page.get("Contents", ()):
+                yield Entry(f"s3://{bucket}/{one['Key']}", one["Size"], one["LastModified"].timestamp())
 
 
 @cache
 def s3_client() -> Any:
-    """Beam's client, of which a copy has its own stream but the same connections: Beam makes a new one for every file,
-    which takes longer than to read it.
-    """
-    from apache_beam.io.aws.clients.s3.boto3_client import Client
-    from apache_beam.options.pipeline_options import PipelineOptions
+    """One for all threads. Beam's would try for ten minutes when a store does not answer, this one for one at most.
 
-    return Client(PipelineOptions([]))
+    Raises:
+      StorageError: no endpoint or region to ask.
+    """
+    import boto3
+    from botocore.config import Config
+
+    patience = Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2}, max_pool_connections=16)
+    try:
+        return boto3.session.Session().client("s3", config=patience)
+    except ValueError as error:
+        raise StorageError(f"AWS_ENDPOINT_URL: {error}.") from error
 
 
 def bucket_and_key(path: str) -> tuple[str, str]:
@@ -152,28 +242,30 @@ def bucket_and_key(path: str) -> tuple[str, str]:
 
 
 def reach(path: str) -> None:
-    """Asks for the bucket of a path in S3, once: Beam would ask a store that does not answer, or for credentials that
-    are missing, for minutes.
+    """Asks for the bucket of a path in S3.
 
     Raises:
       StorageError: it cannot be used; says why.
     """
     if scheme_of(path) == S3_SCHEME:
-        reach_bucket(bucket_and_key(path)[0])
+        bucket, _ = bucket_and_key(path)
+        with asking(f"s3://{bucket}"):
+            s3_client().list_objects_v2(Bucket=bucket, MaxKeys=1)
 
 
-@cache
-def reach_bucket(bucket: str) -> None:
-    """Likewise, of a bucket."""
-    import boto3
-    from botocore.config import Config
+@contextmanager
+def asking(path: str) -> Iterator[None]:
+    """Says what is wrong when S3 does not give what is asked for.
+
+    Raises:
+      FileNotFoundError, PermissionError: the one file is not there, or not for us.
+      StorageError: the store or its bucket cannot be used.
+    """
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
+    bucket, key = bucket_and_key(path)
     try:
-        client = boto3.session.Session().client(
-            "s3", config=Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 2})
-        )
-        client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+        yield
     except (NoCredentialsError, NoRegionError) as error:
         raise StorageError(
             f"s3://{bucket} cannot be read: {error}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write them to "
@@ -181,9 +273,15 @@ def reach_bucket(bucket: str) -> None:
         ) from error
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code")
-        reason = "there is no such bucket" if code in MISSING else str(error)
+        if key and code in ("404", "403"):
+            reach(path)  # the answer to a question for the size has no words, it may be of the bucket
+        if key and code in MISSING:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+        if key and code in KEPT_BACK:
+            raise PermissionError(errno.EACCES, f"{os.strerror(errno.EACCES)} ({code})", path) from error
+        reason = "there is no such bucket" if code in ("404", "NoSuchBucket") else str(error).rstrip(".")
         raise StorageError(f"s3://{bucket} cannot be read: {reason}.") from error
-    except (BotoCoreError, ValueError) as error:
+    except BotoCoreError as error:
         raise StorageError(
             f"s3://{bucket} cannot be read: {str(error).rstrip('.')}; AWS_ENDPOINT_URL is where a store other than "
             "Amazon's answers."

@@ -20,7 +20,7 @@ from components.image_example_gen.sources import (
     split_named,
     stamp,
 )
-from components.image_example_gen.storage import matching, open_decompressed, root_of, why
+from components.image_example_gen.storage import StorageError, matching, open_decompressed, root_of, why
 
 
 class Records(NamedTuple):
@@ -69,6 +69,8 @@ def records(path: str) -> Iterator[bytes]:
         with open_decompressed(path) as stream:
             while (record := _TFRecordUtil.read_record(stream)) is not None:
                 yield record
+    except StorageError:
+        raise
     except Exception as error:  # Beam's ValueError, a file system's, or gzip's
         raise DataError(f"{path} is not a whole TFRecord file: {why(error)}.") from error
 

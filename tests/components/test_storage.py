@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 import os
 import shutil
 import zipfile
@@ -15,17 +16,23 @@ from tfx.proto import example_gen_pb2
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.sources import DataError, open_source
 from components.image_example_gen.spans import resolve
-from components.image_example_gen.storage import StorageError, reach, stat
+from components.image_example_gen.storage import StorageError, s3_client, stat
+from pipeline.config import ConfigError, PipelineConfig
+from pipeline.execution import explain
+from pipeline.graph import accepted_schema
 from tests.components.conftest import Ingest, Ingested
 from tests.kubeflow.store import Store
 from tests.serving.stores import s3
 from transform import features
+from transform.config import from_json
 
 
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    s3_client.cache_clear()
     with s3(tmp_path_factory.mktemp("store")) as uri:
         yield uri
+    s3_client.cache_clear()
 
 
 def upload(what: Path | bytes, target: str, folder: Path | None = None) -> None:
@@ -83,8 +90,67 @@ def test_what_is_missing_in_a_store_is_said_at_once(bucket: str, monkeypatch: py
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "none")
+    s3_client.cache_clear()
     with pytest.raises(StorageError, match=r"Unable to locate credentials; set AWS_ACCESS_KEY_ID"):
-        reach("s3://unasked/x")
+        stat("s3://unasked/x")
+    s3_client.cache_clear()
+
+
+def test_a_file_that_is_gone_is_left_out_but_a_store_that_is_gone_stops_the_run(
+    bucket: str,
+    pets: Path,
+    ingest: Ingest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    upload(pets, f"{bucket}/fading")
+    config = DataConfig(path=f"{bucket}/fading")
+    (part,) = open_source(config.path, config).parts(1)
+    s3_client().delete_object(Bucket="models", Key="fading/cat/07.png")
+    left_out = [item for item in part.read(part.what, config) if item.trouble]
+    assert [(item.path, item.trouble) for item in left_out] == [
+        (f"{bucket}/fading/cat/07.png", "unreadable: No such file or directory")
+    ]
+    listing = tmp_path / "listing.csv"
+    rows = [("path", "label"), (f"{bucket}/fading/cat/01.png", "cat"), ("s3://deleted/dog/01.png", "dog")]
+    with listing.open("w") as stream:
+        csv.writer(stream).writerows(rows)
+    with pytest.raises(StorageError) as no_bucket:
+        ingest(listing)
+    assert str(no_bucket.value) == "s3://deleted cannot be read: there is no such bucket."
+
+    log = logging.getLogger("tfx_vision.ImageExampleGen")
+    caplog.set_level(logging.INFO, log.name)
+    handler = logging.Handler()
+    handler.emit = lambda record: leave() if "reading" in record.getMessage() else None  # when the listing is done
+    log.addHandler(handler)
+
+    def leave() -> None:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        s3_client.cache_clear()
+
+    try:
+        with pytest.raises(StorageError) as no_store:
+            ingest(config.path, limits={"quarantine": 1.0})
+    finally:
+        log.removeHandler(handler)
+    assert explain(no_store.value).startswith("s3://models cannot be read: Could not connect to the endpoint URL")
+    s3_client.cache_clear()
+
+
+def test_an_accepted_schema_is_read_from_a_store(bucket: str, tmp_path: Path) -> None:
+    schema = 'feature { name: "image" type: BYTES } feature { name: "label" type: BYTES }'
+    upload(schema.encode(), f"{bucket}/schema.pbtxt", tmp_path)
+
+    def accepted(path: str) -> str:
+        settings = {"name": "pets", "data": {"path": str(tmp_path)}, "gate": {"schema": path}}
+        return accepted_schema(from_json(PipelineConfig, settings))
+
+    assert accepted(f"{bucket}/schema.pbtxt") == accepted(str(tmp_path / "object")) == schema
+    for path in (f"{bucket}/none.pbtxt", str(tmp_path / "none.pbtxt")):
+        with pytest.raises(ConfigError, match=f"^gate.schema: {path} cannot be read: No such file or directory"):
+            accepted(path)
 
 
 @pytest.mark.parametrize(
