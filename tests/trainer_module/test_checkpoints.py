@@ -87,11 +87,13 @@ def test_a_killed_training_ends_as_if_it_had_never_stopped(split, uninterrupted,
 @pytest.mark.parametrize(("number", "ends"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
 def test_a_signal_saves_after_the_step_and_nothing_is_trained_twice(split, uninterrupted, tmp_path, number, ends):
     """The process ends as its own handler has it, such as that of the step's container."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # Python has no handler of its own for SIGINT where the tests were started in the background.
+    own = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: lambda number, frame: sys.exit(128 + number)}
+    before = signal.signal(number, own[number])
     steps: list[Any] = []
     with pytest.raises(ends):
         train(split, tmp_path, interrupt=at(1, 2, lambda model: signal.raise_signal(number)))
-    signal.signal(signal.SIGTERM, before)
+    signal.signal(number, before)
     assert same(train(split, tmp_path, interrupt=lambda model, *position: steps.append(position)), uninterrupted)
     assert steps == [(1, 3), (1, 4), *((2, batch) for batch in range(STEPS))]
 
