@@ -35,6 +35,8 @@ def compiled_model(settings: TrainingSettings, train: data.Split) -> tf.keras.Mo
         # Evaluation on one worker, which sees each image once; more could not have fewer files than they are.
         pss_evaluation_shards=1 if is_asynchronous(tf.distribute.get_strategy()) else 0,
     )
+    # Each of several workers has the metrics of all; within an epoch Keras would show the sum of them.
+    model.distribute_reduction_method = "first"
     # All that is ever trained, so that the state of the optimizer has one form throughout.
     model.optimizer.build(model.trainable_variables)
     return model

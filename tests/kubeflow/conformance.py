@@ -24,7 +24,7 @@ from store import Store
 
 Values = Mapping[str, struct_pb2.Value]
 
-NAMESPACE = "default"
+NAMESPACE = "kubeflow"
 """Of the runs."""
 
 

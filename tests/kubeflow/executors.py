@@ -17,6 +17,7 @@ class Recording(base_executor.BaseExecutor):
         seen = {
             "properties": exec_properties,
             "input": Path(schema.uri, "schema.txt").read_text(),
+            "input folder": schema.uri,
             "input version": schema.get_int_custom_property("version"),
             "run": self._context.pipeline_run_id,
             "modules": [

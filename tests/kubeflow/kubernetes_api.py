@@ -6,6 +6,7 @@ Kubernetes' own schemas, and by the rules of the training operator's admission w
 
 import contextlib
 import http.server
+import itertools
 import json
 import re
 import threading
@@ -105,6 +106,8 @@ class Api:
     def log(self, pod: str) -> Iterator[bytes]:
         """A pod's log, until it has ended."""
         file, position = self.logs / f"{pod}.log", 0
+        if ("pods", pod) not in self.objects:
+            raise Refused(404, f"pods {pod} not found")
         if not file.exists():
             raise Refused(400, "the container is waiting to start")
         while True:
@@ -134,6 +137,8 @@ def running(folder: Path) -> Iterator[tuple[Api, Path]]:
     api = Api(folder)
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def _handle(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
@@ -151,16 +156,20 @@ def running(folder: Path) -> Iterator[tuple[Api, Path]]:
         def _stream(self, parts: Iterator[bytes]) -> None:
             first = next(parts)
             self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
-            for part in (first, *parts):
-                self.wfile.write(part)
-                self.wfile.flush()
+            for part in itertools.chain([first], parts):
+                if part:  # an empty one would be the end
+                    self.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
+            self.wfile.write(b"0\r\n\r\n")
 
         def _reply(self, code: int, body: Any) -> None:
+            content = json.dumps(body).encode()
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(json.dumps(body).encode())
+            self.wfile.write(content)
 
         def log_message(self, *arguments: Any) -> None:
             pass
@@ -174,15 +183,16 @@ def running(folder: Path) -> Iterator[tuple[Api, Path]]:
         server.server_close()
 
 
-def kubeconfig(path: Path, address: str) -> Path:
-    """A file that names an API server without any credentials."""
+def kubeconfig(path: Path, address: str, authority: str | None = None, token: str | None = None) -> Path:
+    """A file that names an API server, with the file of its certificate and whoever asks."""
+    cluster = {"server": address} | ({"certificate-authority": authority} if authority else {})
     document = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "test",
         "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        "clusters": [{"name": "test", "cluster": {"server": address}}],
-        "users": [{"name": "test", "user": {}}],
+        "clusters": [{"name": "test", "cluster": cluster}],
+        "users": [{"name": "test", "user": {"token": token} if token else {}}],
     }
     path.write_text(yaml.safe_dump(document))
     return path

@@ -25,7 +25,7 @@ def pod(tmp_path):
     return tmp_path
 
 
-def start(pod: Path, executor: str, **environment: str) -> subprocess.Popen:
+def start(pod: Path, executor: str, *more: str, **environment: str) -> subprocess.Popen:
     executor_input = spec.ExecutorInput()
     executor_input.inputs.artifacts["schema"].artifacts.add(
         name="17", uri="s3://pipelines/runs/1/SchemaGen/0/schema", type={"schema_title": "tfx.Schema"}
@@ -44,7 +44,7 @@ def start(pod: Path, executor: str, **environment: str) -> subprocess.Popen:
     arguments = ["--executor_class_path", f"executors.{executor}"]
     arguments += ["--json_serialized_invocation_args", json_format.MessageToJson(executor_input)]
     arguments += ["--json_serialized_inputs_spec_args", json_format.MessageToJson(inputs_spec)]
-    arguments += ["--runner=FnApiRunner", "--run_parameter", "epochs=config:trainer.epochs"]
+    arguments += ["--runner=FnApiRunner", "--run_parameter", "epochs=config:trainer.epochs", *more]
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline.kubeflow.entrypoint", *arguments],
         cwd=pod / "empty",
@@ -82,6 +82,18 @@ def test_what_is_reported_has_the_store_s_uris_and_nothing_kubeflow_refuses(fini
     assert metadata["source"] == "s3://pipelines/runs/1/SchemaGen/0/schema/schema.txt"
     assert metadata["number"] == 3
     assert "nothing" not in metadata
+
+
+def test_executor_works_on_the_shared_volume_and_its_outputs_are_copied_back(pod):
+    """As a step does whose Beam workers are other pods."""
+    shared = pod / "mnt/shared/digits/Task"
+    assert start(pod, "Recording", "--shared_folder", str(shared)).wait(timeout=120) == 0
+    seen = json.loads((pod / TASK.replace("s3://", "s3/") / "model/seen.json").read_text())
+    assert seen["input"] == "a schema" and Path(seen["input folder"]).is_relative_to(shared / "run-1")
+    [model] = json_format.Parse((pod / "output.json").read_text(), spec.ExecutorOutput()).artifacts["model"].artifacts
+    assert model.uri == f"{TASK}/model"
+    assert model.metadata["source"] == "s3://pipelines/runs/1/SchemaGen/0/schema/schema.txt"
+    assert not list(shared.iterdir())
 
 
 def test_termination_goes_through_the_executor(pod):

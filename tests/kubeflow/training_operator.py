@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from conformance import NAMESPACE
 from kubernetes import client, config
 
-JOBS = ("kubeflow.org", "v1", "default", "tfjobs")
+JOBS = ("kubeflow.org", "v1", NAMESPACE, "tfjobs")
 LAST_BYTES = 2048
 """Of a log that Kubernetes takes as the termination message."""
 
@@ -77,11 +78,11 @@ class Operator:
             }
             template["spec"]["restartPolicy"] = worker["restartPolicy"]
             pod = {"apiVersion": "v1", "kind": "Pod", **template}
-            self._pods.create_namespaced_pod("default", pod)
+            self._pods.create_namespaced_pod(NAMESPACE, pod)
             self.started.append(pod)
             self._running[name][pod_name] = self._process(pod_name, container)
-            self._pods.patch_namespaced_pod_status(pod_name, "default", {"status": {"phase": "Running"}})
-        self._condition(name, "Running", f"TFJob default/{name} is running.")
+            self._pods.patch_namespaced_pod_status(pod_name, NAMESPACE, {"status": {"phase": "Running"}})
+        self._condition(name, "Running", f"TFJob {NAMESPACE}/{name} is running.")
 
     def _process(self, pod: str, container: dict[str, Any]) -> subprocess.Popen[bytes]:
         """What the kubelet does: a bare environment, an empty folder, and the output with its times in the log."""
@@ -110,9 +111,9 @@ class Operator:
             self._readers[pod].join()
             self._report(pod, code)
         if failed := [pod for pod, code in ended.items() if code]:
-            self._condition(name, "Failed", f"TFJob default/{name} has failed because {len(failed)} Worker failed.")
+            self._condition(name, "Failed", f"TFJob {NAMESPACE}/{name} has failed because {len(failed)} Worker failed.")
         elif ended.get(f"{name}-worker-0") == 0:
-            self._condition(name, "Succeeded", f"TFJob default/{name} successfully completed.")
+            self._condition(name, "Succeeded", f"TFJob {NAMESPACE}/{name} successfully completed.")
 
     def _report(self, pod: str, code: int) -> None:
         lines = [line.split(b" ", 1)[-1] for line in (self.folder / f"{pod}.log").read_bytes().splitlines()]
@@ -127,7 +128,7 @@ class Operator:
             "phase": "Failed" if code else "Succeeded",
             "containerStatuses": [container | {"state": {"terminated": terminated}}],
         }
-        self._pods.patch_namespaced_pod_status(pod, "default", {"status": status})
+        self._pods.patch_namespaced_pod_status(pod, NAMESPACE, {"status": status})
 
     def _end(self, name: str) -> None:
         """What the garbage collector and the kubelet do when a job is deleted."""
@@ -138,7 +139,7 @@ class Operator:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-            self._pods.delete_namespaced_pod(pod, "default", grace_period_seconds=0)
+            self._pods.delete_namespaced_pod(pod, NAMESPACE, grace_period_seconds=0)
 
     def _condition(self, name: str, kind: str, message: str) -> None:
         condition = {"type": kind, "status": "True", "reason": f"TFJob{kind}", "message": message}
