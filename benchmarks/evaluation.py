@@ -7,10 +7,13 @@ of an evaluation does not depend on how good they are. Three rows: what a first 
 class); what this project reports (per-class precision, recall, F1 and AUC, top-k, calibration, confusion matrix,
 slices by class, size, format and a cross); the same with confidence intervals, which ours always have. TFMA's
 intervals (jackknife) take more than six minutes and 3.5 GB here, so they are only measured with --intervals.
-Writes evaluation.md.
+Then, in a process of its own, what two models' answers over 1,000 classes need of memory. Writes evaluation.md.
 """
 
+import json
 import os
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +31,7 @@ import transform  # noqa: E402, F401  (first: it chooses Keras 2)
 
 BEAM = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
 IMAGES = 2_000
+CLASSES, PREDICTIONS = 1_000, 100_000
 ONE_MODEL = 'signature_name: "examples" label_key: "label" prediction_key: "probabilities"'
 TWO_MODELS = f"""
 model_specs {{ name: "candidate" {ONE_MODEL} }}
@@ -78,9 +82,53 @@ def main() -> None:
             ),
         ]
         lines = [line(name, peer and seconds(peer), seconds(own)) for name, peer, own in rows]
-    text = table(lines)
+    text = table(lines) + "\n" + many_classes()
     (HERE / "evaluation.md").write_text(text)
     print(text)
+
+
+def many_classes() -> str:
+    """Memory for counting and judging two models with many classes, measured in a fresh process."""
+    found = json.loads(subprocess.check_output([sys.executable, __file__, "many-classes"], text=True))
+    return (
+        f"{PREDICTIONS:,} predictions of two models over {CLASSES:,} classes, by class, from 4 files, take\n"
+        f"{found['mebibytes']:,.0f} MiB at most, besides the models and {found['before']:,.0f} MiB of imports.\n"
+    )
+
+
+def measure_many_classes() -> None:
+    """Prints what `many_classes` asks for; the answers are random, and made batch by batch as models give them."""
+    import numpy as np
+
+    from components.evaluator.config import EvaluatorConfig
+    from components.evaluator.inference import BATCH
+    from components.evaluator.results import evaluate_tally
+    from components.evaluator.tally import CANDIDATE, CHAMPION, Answers, ClassCounts, Tally, score_rows
+
+    draw, before = np.random.default_rng(1), peak()
+    names = [f"class {index}" for index in range(CLASSES)]
+    whole = Tally()
+    for _ in range(4):
+        tally = Tally(classes={CANDIDATE: names, CHAMPION: names}, parameters={CANDIDATE: 1, CHAMPION: 1})
+        for start in range(0, PREDICTIONS // 4, BATCH):
+            labels = draw.integers(CLASSES, size=min(BATCH, PREDICTIONS // 4 - start))
+            made = {}
+            for name in (CANDIDATE, CHAMPION):
+                scores = np.exp(draw.normal(0, 2, (len(labels), CLASSES)).astype(np.float32))
+                scores[np.arange(len(labels)), labels] *= 2000
+                made[name] = Answers(scores / scores.sum(1, keepdims=True), labels, np.zeros(len(labels), bool))
+            for name, answers in made.items():
+                tally.counts.setdefault(name, ClassCounts.empty(CLASSES)).add(answers)
+            rows = {name: score_rows(answers, 5) for name, answers in made.items()}
+            tally.add({("label",): [(("label", names[label]),) for label in labels]}, rows)
+        whole.merge(tally)
+    evaluate_tally(EvaluatorConfig(), whole, {}, 0.0)
+    print(json.dumps({"before": before, "mebibytes": peak() - before}))
+
+
+def peak() -> float:
+    """MiB that this process had in memory at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def write_models(work: Path) -> list[str]:
@@ -230,4 +278,4 @@ def table(lines: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    measure_many_classes() if sys.argv[1:] == ["many-classes"] else main()

@@ -89,11 +89,7 @@ def evaluate(
     tally = source | "Count" >> beam.ParDo(count) | "Merge" >> beam.CombineGlobally(inference.Merge())
     changed = pipeline | "NoChanges" >> beam.Create([])
     if config.robustness:
-        lowest = (
-            source
-            | "Hashes" >> beam.FlatMap(inference.content_hashes)
-            | "Sample" >> beam.combiners.Top.Smallest(config.robustness)
-        )
+        lowest = source | "Sample" >> inference.LowestHashes(config.robustness)
         changed = (
             source
             | "Change"

@@ -109,6 +109,12 @@ class CountChanged(beam.DoFn):
                 yield name, score_rows(model.of_images(changed, labels), self._top_k).sum(axis=0)
 
 
+@beam.ptransform_fn
+def LowestHashes(files: Any, size: int) -> Any:
+    """Files → one list, the lowest content hashes of all: as good as drawn, however they are spread over files."""
+    return files | "Hashes" >> beam.FlatMap(content_hashes) | "Lowest" >> beam.combiners.Top.Smallest(size)
+
+
 def content_hashes(file: str) -> Iterator[bytes]:
     """Of a file's images."""
     for _, batch in read(file, [features.CONTENT_HASH]):

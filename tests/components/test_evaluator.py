@@ -1,5 +1,7 @@
 """The evaluator: its metrics against scikit-learn's, its verdicts, and one pass of real models over real records."""
 
+import hashlib
+import random
 from pathlib import Path
 
 import numpy as np
@@ -364,3 +366,37 @@ def test_tensorflow_model_analysis_opens_the_evaluation(evaluated: Path) -> None
     per_class = result.get_metrics_for_slice(class_id=0)
     assert per_class["recall"]["boundedValue"]["value"] == pytest.approx(14 / 17)
     assert [spec.is_baseline for spec in result.config.model_specs] == [False, True]
+
+
+def test_the_robustness_sample_is_the_same_however_the_images_are_spread_over_files(tmp_path: Path) -> None:
+    import apache_beam as beam
+    import tensorflow as tf
+    from apache_beam.testing.util import assert_that, equal_to
+
+    from components.evaluator import inference
+
+    def write(folder: Path, groups: list[list[int]]) -> list[str]:
+        folder.mkdir()
+        for number, group in enumerate(groups):
+            with tf.io.TFRecordWriter(f"{folder}/{number}.gz", tf.io.TFRecordOptions(compression_type="GZIP")) as file:
+                for image in group:
+                    hashed = tf.train.BytesList(value=[hashlib.sha256(bytes([image])).hexdigest().encode()])
+                    feature = {inference.features.CONTENT_HASH: tf.train.Feature(bytes_list=hashed)}
+                    file.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+        return [f"{folder}/{number}.gz" for number in range(len(groups))]
+
+    images = list(range(60))
+    expected = sorted(hashlib.sha256(bytes([image])).hexdigest().encode() for image in images)[:9]
+    shuffled = random.Random(3).sample(images, 60)
+    spreads = {
+        "one": [images],
+        "turned": [images[::-1]],
+        "alike": [shuffled[start::4] for start in range(4)],
+        "uneven": [shuffled[:2], [], shuffled[2:50], shuffled[50:]],
+        "sorted": [images[:30], images[30:]],
+    }
+    with beam.Pipeline("FnApiRunner") as pipeline:
+        for name, groups in spreads.items():
+            files = pipeline | name >> beam.Create(write(tmp_path / name, groups))
+            lowest = files | f"{name} sampled" >> inference.LowestHashes(9)
+            assert_that(lowest, equal_to([expected]), label=f"{name} is the same")
