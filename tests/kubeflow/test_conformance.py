@@ -164,9 +164,10 @@ def test_terminated_training_is_retried_and_continues_from_its_checkpoint(
     checkpoints, epochs = tmp_path / "checkpoints", 30
     config = cluster_config(
         trainer={"epochs": epochs, "patience": 0, "checkpoints": {"directory": str(checkpoints)}},
+        # The others as before: the steps up to the Tuner are taken from the cache.
         volumes=[
-            {"claim": "images", "path": "/mnt/images"},
-            {"claim": "models", "path": "/mnt/models"},
+            {"claim": "images", "path": "/mnt/images", "steps": ["image_example_gen"]},
+            {"claim": "models", "path": "/mnt/models", "steps": ["champion", "pusher"]},
             {"claim": "checkpoints", "path": str(checkpoints), "steps": ["trainer"]},
         ],
     )
@@ -187,7 +188,7 @@ def test_terminated_training_is_retried_and_continues_from_its_checkpoint(
         cluster.watch = None
     assert run.succeeded and run.tasks["Trainer"].attempts == 2
     log = run.tasks["Trainer"].log.read_text()
-    assert "continuing" in log and "epoch 1/" not in log
+    assert "continuing" in log and "epoch 1 of" not in log
     history = json.loads((fetch(store, run, "Trainer", "model_run", tmp_path / "run") / "history.json").read_text())
     assert len(history["loss"]) == epochs
     assert not list(checkpoints.rglob("*.index"))  # nothing is left of a training that ended
