@@ -17,7 +17,7 @@ import numpy as np
 from training_data import machine, write_split
 
 from pipeline.datasets import cached_fashion_mnist, read_idx
-from trainer_module.compilation import compiled_model
+from trainer_module.compilation import compiled_model, make_reproducible
 from trainer_module.config import TrainerConfig
 from trainer_module.data import Split
 from trainer_module.diagnostics import Evidence, diagnose
@@ -25,7 +25,6 @@ from trainer_module.fitting import fit
 from trainer_module.model_config import ModelConfig
 from trainer_module.settings import TrainingSettings
 from trainer_module.sweep import range_test, suggested_rate
-from trainer_module.trainer import make_reproducible
 
 LADDER = [0.1, 0.01, 0.001, 0.0001, 0.00001]
 

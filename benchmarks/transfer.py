@@ -27,13 +27,12 @@ from PIL import Image
 from training_data import machine, write_split
 
 from trainer_module.augmentation_config import AugmentationConfig
-from trainer_module.compilation import compiled_model
+from trainer_module.compilation import compiled_model, make_reproducible
 from trainer_module.config import TrainerConfig
 from trainer_module.data import Split
 from trainer_module.fitting import fit
 from trainer_module.model_config import ModelConfig
 from trainer_module.settings import TrainingSettings
-from trainer_module.trainer import make_reproducible
 from trainer_module.transfer_config import TransferConfig
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tfx-vision" / "transfer"

@@ -1,4 +1,4 @@
-"""The network with its loss, metric and optimizer."""
+"""The network with its loss, metric and optimizer, from a seed."""
 
 import tensorflow as tf
 
@@ -8,6 +8,12 @@ from trainer_module.optimizers import build_optimizer
 from trainer_module.settings import TrainingSettings
 from trainer_module.strategies import is_asynchronous
 from trainer_module.transfer import freezes_normalization, load_backbone, phases, set_trainable
+
+
+def make_reproducible(seed: int) -> None:
+    """Seeds everything random; layers draw from generators whose state a checkpoint can hold."""
+    tf.keras.utils.set_random_seed(seed)
+    tf.keras.backend.experimental.enable_tf_random_generator()
 
 
 def compiled_model(settings: TrainingSettings, train: data.Split) -> tf.keras.Model:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from trainer_module import feeding
 from trainer_module.batches import training_batches
 from trainer_module.callbacks import Progress
-from trainer_module.compilation import compiled_model
+from trainer_module.compilation import compiled_model, make_reproducible
 from trainer_module.data import Split
 from trainer_module.history import History
 from trainer_module.settings import TrainingSettings
@@ -50,7 +50,7 @@ def best_initialization(
     contenders = {}
     for number in range(settings.transfer.initializations):
         seeded = settings.with_values({"trainer.seed": settings.trainer.seed + number})
-        tf.keras.utils.set_random_seed(seeded.trainer.seed)
+        make_reproducible(seeded.trainer.seed)
         with strategy.scope():
             model = compiled_model(seeded, train)
         contenders[number] = (model, model.get_weights())
@@ -77,7 +77,7 @@ def twin_history(
 ) -> History:
     """History of the same training from random weights, for the first epochs."""
     scratch = dataclasses.replace(settings, transfer=TransferConfig())
-    tf.keras.utils.set_random_seed(settings.trainer.seed)
+    make_reproducible(settings.trainer.seed)
     with strategy.scope():
         twin = compiled_model(scratch, train)
     epochs = min(settings.transfer.twin_epochs, settings.trainer.epochs)

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer_module.batches import training_batches
-from trainer_module.compilation import compiled_model
+from trainer_module.compilation import compiled_model, make_reproducible
 from trainer_module.data import Split
 from trainer_module.schedules import schedule_of
 from trainer_module.settings import TrainingSettings
@@ -40,7 +40,7 @@ def range_test(settings: TrainingSettings, train: Split, steps: int) -> Sweep:
       steps: how many rates.
     """
     config = settings.trainer
-    tf.keras.utils.set_random_seed(config.seed)
+    make_reproducible(config.seed)
     # Built with a constant rate of 1 that the sweep scales.
     at_one = {"trainer.learning_rate": 1.0, "trainer.schedule": "constant", "trainer.warmup": 0.0}
     model = compiled_model(settings.with_values(at_one), train)

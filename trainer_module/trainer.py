@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer_module import checkpoints, data, diagnostics, export, parameter_server, saving
-from trainer_module.compilation import compiled_model
+from trainer_module.compilation import compiled_model, make_reproducible
 from trainer_module.fitting import fit
 from trainer_module.model_card import write_extras
 from trainer_module.settings import TrainingSettings, read_settings
@@ -96,12 +96,6 @@ def what_counts(settings: TrainingSettings) -> dict[str, Any]:
     return sections | {
         "trainer": {name: value for name, value in sections["trainer"].items() if name not in ("checkpoints", "feeder")}
     }
-
-
-def make_reproducible(seed: int) -> None:
-    """Seeds everything random; layers draw from generators whose state a checkpoint can hold."""
-    tf.keras.utils.set_random_seed(seed)
-    tf.keras.backend.experimental.enable_tf_random_generator()
 
 
 def write_json(directory: str, name: str, value: Any) -> None:

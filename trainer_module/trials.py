@@ -18,7 +18,7 @@ import tensorflow as tf
 from trainer_module import data, feeding, order
 from trainer_module.batches import batch_changes, training_batches
 from trainer_module.callbacks import Progress
-from trainer_module.compilation import compiled_model
+from trainer_module.compilation import compiled_model, make_reproducible
 from trainer_module.settings import TrainingSettings
 from trainer_module.tuner_config import TunerConfig
 
@@ -182,7 +182,7 @@ def _among(images: np.ndarray, within: order.Order) -> order.Order:
 
 def _fresh_model(settings: TrainingSettings, config: TunerConfig, train: data.Split) -> tf.keras.Model:
     tf.keras.backend.clear_session()
-    tf.keras.utils.set_random_seed(config.seed)
+    make_reproducible(config.seed)
     return compiled_model(settings, train)
 
 

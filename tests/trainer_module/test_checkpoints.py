@@ -12,11 +12,10 @@ import tensorflow as tf
 
 from trainer_module import checkpoints, fitting
 from trainer_module.augmentation_config import AugmentationConfig
-from trainer_module.compilation import compiled_model
+from trainer_module.compilation import compiled_model, make_reproducible
 from trainer_module.config import CheckpointConfig, TrainerConfig
 from trainer_module.model_config import ModelConfig
 from trainer_module.settings import TrainingSettings
-from trainer_module.trainer import make_reproducible
 
 STEPS = 5
 

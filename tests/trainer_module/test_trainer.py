@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from trainer_module.compilation import compiled_model
+from trainer_module.compilation import compiled_model, make_reproducible
 from trainer_module.config import CheckpointConfig, TrainerConfig
 from trainer_module.fitting import fit
 from trainer_module.model_config import ModelConfig
 from trainer_module.settings import TrainingSettings
-from trainer_module.trainer import make_reproducible, what_counts
+from trainer_module.trainer import what_counts
 
 
 def test_hyperparameters_replace_their_own_settings_and_no_others():

@@ -10,13 +10,12 @@ import pytest
 import tensorflow as tf
 
 from trainer_module import initialization, transfer
-from trainer_module.compilation import compiled_model
+from trainer_module.compilation import compiled_model, make_reproducible
 from trainer_module.config import TrainerConfig
 from trainer_module.diagnostics import Evidence, diagnose
 from trainer_module.fitting import fit
 from trainer_module.model_config import ModelConfig
 from trainer_module.settings import TrainingSettings
-from trainer_module.trainer import make_reproducible
 from trainer_module.transfer_config import TransferConfig
 from transform.config import TransformConfig
 
