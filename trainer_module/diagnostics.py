@@ -24,10 +24,15 @@ OVERFITTED = 1.1
 """A validation loss that stays this many times its best while the training loss falls is overfitting."""
 FLAT, FLAT_EPOCHS = 0.01, 5
 """A loss that changes by less than this share over so many epochs is on a plateau."""
+RATE_ENDED = 0.1
+"""At this share of its highest, the rate of a schedule has come to its end."""
 SWING, SWINGS = 0.05, 4
 """A validation loss that turns so often, moving by this share of itself on average, oscillates."""
 STILL_FALLING = 0.02
 """A training loss that fell by this share in the last epoch has not converged."""
+UNFITTED = 0.75
+"""A training loss above this share of the best validation loss has not begun to fit the training images closely.
+Set on the trainings of benchmarks/learning_rates.py and the handbook's CIFAR-100; not tried on others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,8 @@ class Evidence:
     """Number of classes."""
     learning_rate: float
     """The highest of the training."""
+    rates: Sequence[float] = ()
+    """The one at the end of each epoch; empty where it stays."""
     twin: History = field(default_factory=dict)
     """History of a twin from scratch, where the weights of the training were given and the two are compared."""
     nan_epoch: int = -1
@@ -80,6 +87,12 @@ class Evidence:
     def epochs(self) -> int:
         """Finished epochs."""
         return len(self.history.get("loss", ()))
+
+    @property
+    def epochs_at_work(self) -> int:
+        """Those before the rate came to its end."""
+        least = RATE_ENDED * max(self.rates, default=0.0)
+        return max((epoch + 1 for epoch, rate in enumerate(self.rates) if rate >= least), default=self.epochs)
 
 
 def not_a_number(seen: Evidence) -> Finding | None:
@@ -177,16 +190,19 @@ def oscillation(seen: Evidence) -> Finding | None:
 
 
 def plateau(seen: Evidence) -> Finding | None:
-    """Bad: the training loss, or the validation loss, stays plateaued."""
+    """Bad: the training loss, or the validation loss, stays plateaued, and not because the rate has ended."""
+    start = seen.epochs_at_work - FLAT_EPOCHS
+    if start < 0:
+        return None
     for name, losses in (("training", seen.loss), ("validation", seen.val_loss)):
-        recent = losses[-FLAT_EPOCHS:]
+        recent = losses[start:]
         spread = (max(recent) - min(recent)) / max(recent[0], 1e-9)
-        if len(recent) == FLAT_EPOCHS and spread < FLAT and recent[-1] > seen.chance_loss / 20:
+        if spread < FLAT and recent[-1] > seen.chance_loss / 20:
             return Finding(
                 rule="plateau",
-                epoch=seen.epochs - FLAT_EPOCHS + 1,
+                epoch=start + 1,
                 evidence=f"the {name} loss stayed between {min(recent):.4g} and {max(recent):.4g} "
-                f"for {FLAT_EPOCHS} epochs.",
+                f"for {len(recent)} epochs.",
                 advice="change trainer.learning_rate or trainer.schedule to leave the plateau, or lower "
                 "trainer.epochs; if the accuracy is too low, enlarge the model.",
             )
@@ -196,14 +212,16 @@ def plateau(seen: Evidence) -> Finding | None:
 def underfitting(seen: Evidence) -> Finding | None:
     """Training ended while both losses were still falling."""
     before, last = seen.loss[-2:]
-    improving = best_epoch(seen.val_loss, lowest=True) == seen.epochs - 1
+    best = best_epoch(seen.val_loss, lowest=True)
+    # One worse epoch is noise: on a few hundred images the validation loss is no smooth curve.
+    improving = best >= seen.epochs - 2 and last > UNFITTED * seen.val_loss[best]
     if not (seen.ended and improving and before - last > STILL_FALLING * before):
         return None
     return Finding(
         rule="underfitting",
         epoch=seen.epochs,
         evidence=f"in its last epoch the training loss still fell from {before:.4g} to {last:.4g}, and the validation "
-        f"loss was at its best, {seen.val_loss[-1]:.4g}.",
+        f"loss was at its best in epoch {best + 1}, {seen.val_loss[best]:.4g}.",
         advice=f"raise trainer.epochs above {seen.epochs}, or trainer.learning_rate a little.",
     )
 

@@ -10,7 +10,7 @@ from trainer_module import feeding, parameter_server
 from trainer_module.averaging import WeightAverages
 from trainer_module.batches import training_batches
 from trainer_module.callbacks import build_callbacks
-from trainer_module.checkpoints import Checkpoints, Progress, StartAt, TrainingState
+from trainer_module.checkpoints import Checkpoints, StartAt, TrainingState
 from trainer_module.config import TrainerConfig
 from trainer_module.data import Split
 from trainer_module.diagnostics import Evidence
@@ -63,15 +63,18 @@ def fit(
         run(state, settings, train, evaluation, changing, log_dir)
     if not progress.finished:
         finish(state, config)
-    return evidence(progress, config, train)
+    return evidence(state, config, train)
 
 
-def evidence(progress: Progress, config: TrainerConfig, train: Split) -> Evidence:
+def evidence(state: TrainingState, config: TrainerConfig, train: Split) -> Evidence:
     """What the diagnostics look at."""
+    progress, steps = state.progress, feeding.steps_per_epoch(train, config)
+    schedule, epochs = schedule_of(state.model), len(progress.history.get("loss", ()))
     return Evidence(
         history=progress.history,
         classes=train.classes,
         learning_rate=config.learning_rate,
+        rates=[float(schedule((epoch + 1) * steps)) for epoch in range(epochs)],
         twin=progress.twin,
         nan_epoch=progress.nan_epoch,
         ended=progress.finished,
@@ -108,7 +111,7 @@ def run(
         state,
         steps=steps,
         log_dir=os.path.join(folder, "tensorboard"),
-        evidence=lambda: evidence(progress, config, train),
+        evidence=lambda: evidence(state, config, train),
     )
     saving = Checkpoints(state, config.checkpoints, steps)
     batches = distributed_batches(state, settings, train, folder)

@@ -163,6 +163,34 @@ def test_tiny_decreases_are_too_low_a_rate():
     assert finding.rule == "rate too low" and "now 1e-05, to 0.0001" in finding.advice
 
 
+FASHION_MNIST = {
+    0.001: (
+        [0.7495, 0.3624, 0.2542, 0.1763, 0.1402],
+        [0.762, 0.872, 0.913, 0.942, 0.949],
+        [0.4909, 0.4358, 0.4150, 0.4318, 0.4422],
+        [0.818, 0.842, 0.864, 0.872, 0.862],
+    ),
+    0.0001: (
+        [0.8641, 0.5177, 0.4234, 0.3520, 0.3394],
+        [0.709, 0.817, 0.852, 0.883, 0.884],
+        [0.6210, 0.4731, 0.4365, 0.4181, 0.4540],
+        [0.778, 0.822, 0.854, 0.858, 0.828],
+    ),
+    0.00001: (
+        [1.6190, 0.9948, 0.7766, 0.6797, 0.6124],
+        [0.512, 0.726, 0.781, 0.798, 0.811],
+        [1.1883, 0.8568, 0.7199, 0.6481, 0.6082],
+        [0.656, 0.752, 0.776, 0.794, 0.802],
+    ),
+}
+"""Of benchmarks/learning_rates.py, 3,000 images."""
+
+
+@pytest.mark.parametrize(("rate", "said"), [(0.001, []), (0.0001, ["underfitting"]), (0.00001, ["underfitting"])])
+def test_fashion_mnist_is_underfitted_at_the_rates_below_the_best(rate, said):
+    assert rules(seen(*FASHION_MNIST[rate], learning_rate=rate, ended=True)) == said
+
+
 def test_nan_is_said_at_once():
     [finding] = diagnose(Evidence(history={}, classes=10, learning_rate=0.1, nan_epoch=0))
     assert (finding.rule, finding.epoch) == ("nan", 1) and "trainer.learning_rate" in finding.advice
@@ -184,6 +212,24 @@ def test_a_validation_loss_that_stays_is_on_a_plateau():
     loss = [1.5 * 0.8**epoch for epoch in range(8)]
     [finding] = diagnose(seen(loss, [0.6] * 8, [1.6, 1.4, 1.3, *[1.25] * 5], [0.55] * 8))
     assert finding.rule == "plateau" and "validation loss" in finding.evidence
+
+
+def test_a_schedule_that_has_come_to_its_end_is_no_plateau():
+    loss = [*(1.5 * 0.9**epoch for epoch in range(10)), *[0.55] * 5]
+    rates = [*[0.001] * 10, *[0.00005] * 5]
+    assert rules(seen(loss, [0.6] * 15, loss, [0.6] * 15, rates=rates)) == []
+    assert rules(seen(loss, [0.6] * 15, loss, [0.6] * 15, rates=[0.001] * 15)) == ["plateau"]
+
+
+def test_a_plateau_from_before_the_schedule_ended_is_still_one():
+    loss = [1.5, 1.2, *[1.0] * 9]
+    [finding] = diagnose(seen(loss, [0.6] * 11, loss, [0.6] * 11, rates=[*[0.001] * 7, *[0.0] * 4]))
+    assert (finding.rule, finding.epoch) == ("plateau", 3) and "for 9 epochs" in finding.evidence
+
+
+def test_what_the_end_of_the_schedule_improved_was_no_plateau():
+    loss = [1.5, 1.2, *[1.0] * 5, 0.9, 0.85]
+    assert rules(seen(loss, [0.6] * 9, loss, [0.6] * 9, rates=[*[0.001] * 7, *[0.0] * 2])) == []
 
 
 def test_a_validation_loss_that_bounces_oscillates():
