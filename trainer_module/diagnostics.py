@@ -26,6 +26,8 @@ FLAT, FLAT_EPOCHS = 0.01, 5
 """A loss that changes by less than this share over so many epochs is on a plateau."""
 RATE_ENDED = 0.1
 """At this share of its highest, the rate of a schedule has come to its end."""
+LEARNED = 0.05
+"""A loss below this share of ln(classes) is learned: what it does there is noise, neither plateau nor divergence."""
 SWING, SWINGS = 0.05, 4
 """A validation loss that turns so often, moving by this share of itself on average, oscillates."""
 STILL_FALLING = 0.02
@@ -111,7 +113,7 @@ def divergence(seen: Evidence) -> Finding | None:
     """Bad: the training loss increases."""
     *_, before, last = seen.loss
     lowest = min(seen.loss)
-    if not (last > before and last > DIVERGED * lowest):
+    if not (last > before and last > max(DIVERGED * lowest, LEARNED * seen.chance_loss)):
         return None
     turn = seen.loss.index(lowest) + 1
     return Finding(
@@ -197,7 +199,7 @@ def plateau(seen: Evidence) -> Finding | None:
     for name, losses in (("training", seen.loss), ("validation", seen.val_loss)):
         recent = losses[start:]
         spread = (max(recent) - min(recent)) / max(recent[0], 1e-9)
-        if spread < FLAT and recent[-1] > seen.chance_loss / 20:
+        if spread < FLAT and recent[-1] > LEARNED * seen.chance_loss:
             return Finding(
                 rule="plateau",
                 epoch=start + 1,

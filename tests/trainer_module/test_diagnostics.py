@@ -202,6 +202,11 @@ def test_a_rising_training_loss_diverges():
     assert (finding.rule, finding.epoch) == ("divergence", 3)
 
 
+def test_noise_of_a_loss_that_is_nearly_nothing_is_no_divergence():
+    loss = [2.012, 0.8, 0.4407, 0.1, 0.01384, 0.01775]
+    assert rules(seen(loss, [0.99] * 6, loss, [0.99] * 6)) == []
+
+
 def test_a_training_loss_that_stays_is_on_a_plateau():
     loss = [1.5, 1.2, *[1.0] * 5]
     [finding] = diagnose(seen(loss, [0.6] * 7, loss, [0.6] * 7))
