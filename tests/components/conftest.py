@@ -54,7 +54,7 @@ Ingest = Callable[..., Ingested]
 
 @pytest.fixture
 def ingest(tmp_path: Path) -> Ingest:
-    def ingest(path: Path | str, **settings: Any) -> Ingested:
+    def ingest(path: Path | str, beam: BeamConfig | None = None, **settings: Any) -> Ingested:
         config = from_json(DataConfig, {"path": str(path), "splits": SPLITS} | settings)
         outputs = {
             "examples": standard_artifacts.Examples(),
@@ -65,7 +65,7 @@ def ingest(tmp_path: Path) -> Ingest:
         for name, artifact in outputs.items():
             artifact.uri = str(tmp_path / f"run-{number}" / name)
             os.makedirs(artifact.uri)
-        context = Executor.Context(BeamConfig().arguments, tmp_dir=str(tmp_path / "scratch"), unique_id="1")
+        context = Executor.Context((beam or BeamConfig()).arguments, tmp_dir=str(tmp_path / "scratch"), unique_id="1")
         Executor(context).Do(
             {}, {name: [one] for name, one in outputs.items()}, {"config": json.dumps(to_json(config))}
         )
