@@ -142,7 +142,7 @@ def other_format(encoded: bytes) -> str:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded)) as image:
             return f"unsupported format: {image.format}; readable are {', '.join(FORMATS)}"
     except Image.DecompressionBombError:
-        return f"unsupported format; readable are {', '.join(FORMATS)}"
+        return f"unsupported format: with too many pixels; readable are {', '.join(FORMATS)}"
     except Exception:  # as above
         return "not an image"
 
