@@ -107,4 +107,3 @@ def bucket(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 def forget_stores() -> None:
     """A process has one client for S3, and other tests have other stores."""
     storage.s3_client.cache_clear()
-    storage.reach_bucket.cache_clear()
