@@ -99,11 +99,6 @@ def bucket(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         "NO_PROXY": ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY")])),
     }.items():
         monkeypatch.setenv(name, value)
-    forget_stores()
+    storage.s3_client.cache_clear()  # a process has one client, and other tests have other stores
     yield store
-    forget_stores()
-
-
-def forget_stores() -> None:
-    """A process has one client for S3, and other tests have other stores."""
     storage.s3_client.cache_clear()

@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from kubernetes import client
+from store import free_ports
 
 ETCD, API_SERVER = "TEST_ASSET_ETCD", "TEST_ASSET_KUBE_APISERVER"
 TOKEN = "of-the-test"
@@ -96,15 +96,6 @@ def process(log: Path, program: str, options: Mapping[str, Any]) -> Iterator[sub
                 started.wait(20)
             except subprocess.TimeoutExpired:
                 started.kill()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def private_key() -> bytes:

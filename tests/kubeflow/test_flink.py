@@ -17,7 +17,7 @@ from pathlib import Path
 import conformance
 import pytest
 from compiled import keep_tasks
-from training_operator import free_ports
+from store import free_ports
 
 from pipeline.kubeflow.compile import compile_pipeline
 

@@ -10,7 +10,6 @@ import datetime
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import Any
 
 from conformance import NAMESPACE
 from kubernetes import client, config
+from store import free_ports
 
 JOBS = ("kubeflow.org", "v1", NAMESPACE, "tfjobs")
 LAST_BYTES = 2048
@@ -162,14 +162,6 @@ def write_log(process: subprocess.Popen[bytes], log: Path) -> None:
 
 def now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in sockets]
-    for server in sockets:
-        server.close()
-    return ports
 
 
 @contextlib.contextmanager
