@@ -29,7 +29,9 @@ LISTED = 12
 KINDS = {1: "grey or palette", 2: "grey + alpha", 3: "RGB", 4: "RGB + alpha or CMYK"}
 """Names of the numbers of channels."""
 NUMBERS = (features.BRIGHTNESS, features.CONTRAST, features.SHARPNESS)
-"""What is said of the pixels."""
+"""What is said of the pixels of every image."""
+CHANNELS = {"red": features.MEAN_RED, "green": features.MEAN_GREEN, "blue": features.MEAN_BLUE}
+"""And of colour: the means of the channels."""
 
 NEEDED = (features.CONTENT_HASH, features.LABEL, features.PATH)
 SCHEMA = pa.schema([(name, pa.large_binary()) for name in (*NEEDED, PERCEPTUAL_HASH)] + [("split", pa.string())])
@@ -67,13 +69,20 @@ class Inspection:
         counts = Counter(self.values(features.LABEL))
         return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
+    def numbers(self) -> dict[str, str]:
+        """What is said of the pixels: the fact by its name. Of grey images the channels say no more than brightness."""
+        rows = ((facts.get(features.BRIGHTNESS), *map(facts.get, CHANNELS.values())) for facts in self.facts)
+        grey = all(len(set(row)) == 1 for row in rows)
+        return {name: name for name in NUMBERS} | ({} if grey else CHANNELS)
+
     def typical(self) -> dict[str, list[float]]:
-        """Medians of `NUMBERS` by class, of the classes whose pixels could be measured."""
+        """Medians of `numbers` by class, of the classes whose pixels could be measured."""
         found: dict[str, list[list[float]]] = defaultdict(list)
+        names = self.numbers().values()
         for facts in self.facts:
-            if all(name in facts for name in NUMBERS):
+            if all(name in facts for name in names):
                 label = facts[features.LABEL].decode(errors="replace")  # type: ignore[union-attr]
-                found[label].append([float(facts[name]) for name in NUMBERS])
+                found[label].append([float(facts[name]) for name in names])
         return {
             label: [statistics.median(column) for column in zip(*rows, strict=True)] for label, rows in found.items()
         }
@@ -162,12 +171,14 @@ def lines(found: Inspection) -> Iterator[str]:
     looked = "" if found.looked_at == found.total else f"; looked at {found.looked_at:,}"
     yield f"{found.path}: {found.total:,} images in {len(classes)} classes{looked}"
     width = max((len(name) for name, _ in classes), default=0)
-    typical = found.typical()
+    typical, columns = found.typical(), {name: max(len(name) + 1, 7) for name in found.numbers()}
     if typical:
-        yield f"  {'':<{width}} {'images':>8} {'':>6} " + "".join(f"{name:>11}" for name in NUMBERS)
+        heads = "".join(f"{name:>{size}}" for name, size in columns.items())
+        yield f"  {'':<{width}} {'images':>8} {'':>6} {heads}"
     for name, count in classes[:20]:
         bar = "█" * round(30 * count / classes[0][1])
-        numbers = "".join(f"{value:>11.1f}" for value in typical.get(name, []))
+        medians = zip(typical.get(name, []), columns.values(), strict=False)
+        numbers = "".join(f"{value:>{size}.1f}" for value, size in medians)
         yield f"  {name:<{width}} {count:>8,} {count / max(len(found.facts), 1):>6.1%} {numbers}  {bar}"
     if len(classes) > 20:
         yield f"  … {len(classes) - 20} more classes, the smallest {classes[-1][0]} with {classes[-1][1]:,}"
@@ -197,9 +208,11 @@ def summary(found: Inspection) -> Iterator[tuple[str, str]]:
         rotated = sum(value != 1 for value in found.values(features.ORIENTATION))
         if rotated:
             yield "rotated", f"{rotated:,} by their EXIF orientation"
-        for name in NUMBERS:
+        for title, name in found.numbers().items():
             if values := found.values(name):
-                yield name, f"{span([round(value, 1) for value in values])}"
+                yield title, f"{span([round(value, 1) for value in values])}"
+        if "red" not in found.numbers():
+            yield "colour", "none: red, green and blue are the brightness"
     yield "copies", f"{sum(len(group) - 1 for group in found.groups):,} images repeat another"
     yield "near copies", f"{len(found.near):,} pairs look alike"
     yield "conflicts", f"{len(found.conflicts):,} images are there under different labels"
@@ -230,5 +243,5 @@ def as_page(found: Inspection) -> str:
         summary=list(summary(found)),
         listed=LISTED,
         typical=found.typical(),
-        numbers=NUMBERS,
+        numbers=list(found.numbers()),
     )

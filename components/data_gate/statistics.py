@@ -11,13 +11,31 @@ from transform import features
 
 Statistics: TypeAlias = statistics_pb2.DatasetFeatureStatisticsList
 
+ALL = "All Examples"
+"""What TFDV calls the statistics of all examples where there are slices beside them."""
+CLASS = f"{features.LABEL}_"
+"""What a class's slice is called, before the name of the class."""
+
+
+def all_examples(statistics: Statistics) -> statistics_pb2.DatasetFeatureStatistics:
+    """The statistics that are of no slice."""
+    return next((dataset for dataset in statistics.datasets if dataset.name == ALL), statistics.datasets[0])
+
 
 def feature_statistics(statistics: Statistics, name: str) -> statistics_pb2.FeatureNameStatistics | None:
-    """One feature's statistics, None when there are none."""
-    for feature in statistics.datasets[0].features:
-        if list(feature.path.step) == [name]:
-            return feature
-    return None
+    """One feature's statistics over all examples, None when there are none."""
+    return features_of(all_examples(statistics)).get(name)
+
+
+def features_of(dataset: statistics_pb2.DatasetFeatureStatistics) -> dict[str, statistics_pb2.FeatureNameStatistics]:
+    """The statistics of one dataset by feature."""
+    return {".".join(feature.path.step): feature for feature in dataset.features}
+
+
+def by_class(statistics: Statistics) -> dict[str, dict[str, statistics_pb2.FeatureNameStatistics]]:
+    """The statistics of each class by feature; {} where they are not sliced by class."""
+    sliced = (dataset for dataset in statistics.datasets if dataset.name.startswith(CLASS))
+    return {dataset.name.removeprefix(CLASS): features_of(dataset) for dataset in sliced}
 
 
 def class_counts(statistics: Statistics) -> dict[str, int]:

@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import Any
 
 import yaml
-from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx import types
 from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact, artifact_utils, component_spec, standard_artifacts
@@ -18,11 +18,18 @@ from tfx.utils import io_utils
 
 from components.champion.component import served_version_of
 from components.data_gate.checks import find_anomalies
-from components.data_gate.statistics import class_counts, load_anomalies, load_statistics
+from components.data_gate.statistics import (
+    Statistics,
+    by_class,
+    class_counts,
+    feature_statistics,
+    load_anomalies,
+    load_statistics,
+)
 from components.evaluator.evaluation import read_evaluation
 from components.image_example_gen.component import Quarantine
 from components.report import records
-from components.report.contents import Artifact, Contents, Outcome, Push, Sizes, SplitContents, natural
+from components.report.contents import Artifact, Contents, Outcome, Pixels, Push, Sizes, SplitContents, natural
 from components.report.page import PAGE, render
 from serving.versions import history
 from trainer_module.tuner_config import TRIALS
@@ -166,6 +173,7 @@ def gather_splits(inputs: Mapping[str, list[types.Artifact]], wrong: records.Wan
             extents=found.extents,
             samples=found.pictures(SAMPLE_SIDE),
             anomalies=find_anomalies({split: anomalies[split]}),
+            pixels=gather_pixels(statistics[split]),
         )
     return splits
 
@@ -208,13 +216,30 @@ def gather_pushes(destination: str) -> list[Push]:
     return pushes
 
 
-def spread(statistics: statistics_pb2.DatasetFeatureStatisticsList, name: str) -> tuple[int, int, int]:
+def spread(statistics: Statistics, name: str) -> tuple[int, int, int]:
     """Lowest, median and highest value of a feature."""
-    for feature in statistics.datasets[0].features:
-        if list(feature.path.step) == [name]:
-            numbers = feature.num_stats
-            return round(numbers.min), round(numbers.median), round(numbers.max)
+    if feature := feature_statistics(statistics, name):
+        numbers = feature.num_stats
+        return round(numbers.min), round(numbers.median), round(numbers.max)
     return 0, 0, 0
+
+
+def gather_pixels(statistics: Statistics) -> dict[str, Pixels]:
+    """What was measured, by class."""
+    measured = {}
+    for label, of_class in by_class(statistics).items():
+        if features.BRIGHTNESS in of_class:
+            brightness, contrast, sharpness, red, green, blue = (
+                of_class[name].num_stats.median for name in features.PIXEL_FACTS
+            )
+            measured[label] = Pixels(
+                measured=of_class[features.BRIGHTNESS].num_stats.common_stats.num_non_missing,
+                brightness=brightness,
+                contrast=contrast,
+                sharpness=sharpness,
+                channels=(red, green, blue),
+            )
+    return measured
 
 
 def describe_schema(folder: str) -> list[tuple[str, str, str]]:

@@ -41,6 +41,20 @@ class Sizes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pixels:
+    """What was measured on a class's images in a split; medians over them."""
+
+    measured: int
+    """Images."""
+    brightness: float
+    """As `features.BRIGHTNESS`, likewise the next ones."""
+    contrast: float
+    sharpness: float
+    channels: tuple[float, float, float]
+    """Means of red, green and blue, 0 … 255."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SplitContents:
     """One split of the data."""
 
@@ -56,6 +70,8 @@ class SplitContents:
     """A few pictures by class."""
     anomalies: Sequence[str]
     """What ExampleValidator found, a sentence each."""
+    pixels: Mapping[str, Pixels] = field(default_factory=dict)
+    """By class, of those of which any image was measured."""
 
     @property
     def size(self) -> int:

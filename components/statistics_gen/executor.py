@@ -14,6 +14,7 @@ from tfx.utils import io_utils
 
 from components.data_gate.statistics import Statistics, feature_statistics, load_statistics
 from components.image_example_gen.shards import facts_files, read_table
+from components.statistics_gen.by_class import add_classes
 from transform import features
 
 FILE = "FeatureStats.pb"
@@ -23,7 +24,7 @@ IN_MEMORY = 2_000_000
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
-    """Writes the statistics of each split."""
+    """Writes the statistics of each split and, as slices of them, of each class."""
 
     def Do(
         self,
@@ -49,6 +50,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             }
         for split, file in files.items():
             add_images(computed[split])
+            add_classes(computed[split], tables[split])
             io_utils.write_bytes_file(file, computed[split].SerializeToString())
 
 

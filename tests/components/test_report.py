@@ -25,6 +25,7 @@ from components.report.contents import (
     Artifact,
     Contents,
     Outcome,
+    Pixels,
     Push,
     Sizes,
     SplitContents,
@@ -56,6 +57,7 @@ SECTIONS = [
     "samples",
     "balance",
     "sizes",
+    "pixels",
     "serving",
     "pushes",
     "origin",
@@ -112,6 +114,16 @@ def contents(classes: list[str] | None = None, **other: Any) -> Contents:
         },
         samples={name: [shown, shown] for name in classes},
         anomalies=[],
+        pixels={
+            name: Pixels(
+                measured=20 + draws.randrange(20),
+                brightness=draws.uniform(60, 180),
+                contrast=draws.uniform(20, 70),
+                sharpness=draws.uniform(5, 50),
+                channels=(draws.uniform(60, 180), draws.uniform(60, 180), draws.uniform(60, 180)),
+            )
+            for name in classes
+        },
     )
     values = {
         "name": "flowers",
@@ -308,6 +320,23 @@ def test_images_of_one_size_need_no_chart() -> None:
     page = Page(render(contents(splits=splits, input_size=(28, 28))))
     assert "so nothing is resized" in page.text
     assert page.values("class").count("chart sizes") == 0
+
+
+def test_the_pixels_of_each_class_and_split_are_told() -> None:
+    split = contents().splits["train"]
+    dark = Pixels(measured=7, brightness=20.04, contrast=3.0, sharpness=2.0, channels=(30.0, 10.0, 0.25))
+    held_out = dataclasses.replace(split, counts={"ant": 9}, pixels={"ant": dark})
+    splits = {"train": split, "eval": held_out, "test": dataclasses.replace(split, pixels={})}
+    html = render(contents(splits=splits))
+    text = " ".join(re.sub(r"<[^>]+>", " ", html).split())
+    assert "eval 9 7 20.0 3.0 2.0 30.0 10.0 0.2" in text and "rgb(30,10,0)" in html
+    assert "Red" in text and "The images are grey" not in text
+    grey = dataclasses.replace(dark, channels=(20.04,) * 3)
+    splits = {name: dataclasses.replace(held_out, pixels={"ant": grey}) for name in splits}
+    text = Page(render(contents(splits=splits))).text
+    assert "The images are grey" in text and "Red" not in text
+    unmeasured = {name: dataclasses.replace(split, pixels={}) for name in splits}
+    assert "#pixels" not in Page(render(contents(splits=unmeasured))).values("href")
 
 
 def test_a_condensed_confusion_counts_every_image_once() -> None:

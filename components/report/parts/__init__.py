@@ -26,6 +26,7 @@ from components.report.parts import (
     issues,
     lineage,
     mistakes,
+    pixels,
     pushes,
     robustness,
     samples,
@@ -51,7 +52,7 @@ class Group(NamedTuple):
 GROUPS = (
     Group("test", "Test results", (intro, confusion, classes, slices, calibration, mistakes, champion, robustness)),
     Group("training", "Training", (settings, curves, diagnosis, search)),
-    Group("data", "Data", (splits, samples, balance, sizes, issues)),
+    Group("data", "Data", (splits, samples, balance, sizes, pixels, issues)),
     Group("serving", "Serving", (server, pushes)),
     Group("origin", "Origin", (lineage, versions, configuration)),
 )
