@@ -6,6 +6,7 @@ import sys
 
 import compiled as kubeflow
 import pytest
+import startup
 import yaml
 from kfp.pipeline_spec import pipeline_spec_pb2 as spec
 from kubernetes_api import admit
@@ -46,6 +47,11 @@ def test_every_component_of_the_graph_is_a_task(compiled):
         "ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "DataGate", "Transform", "Tuner",
         "Trainer", "Champion", "Evaluator", "InfraValidator", "Pusher", "Report", "Steps", "Notify",
     }  # fmt: skip
+
+
+def test_start_up_is_measured_of_each_step_with_the_user_s_module(compiled):
+    assert set(startup.steps(compiled)) == set(compiled.tasks) - {"Steps"}
+    assert all("trainer_module.trainer.run_fn" in code for code in startup.start_ups(compiled, "Trainer"))
 
 
 def test_a_batch_inference_is_compiled_too(compiled_inference):

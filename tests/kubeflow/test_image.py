@@ -11,13 +11,23 @@ import subprocess
 
 import conformance
 import pytest
-from pods import Containers
+from pods import USER, Containers
 
 from pipeline.kubeflow.compile import compile_pipeline
 from serving import versions
 
 pytestmark = pytest.mark.slow
 IMAGE = os.environ.get("TFX_VISION_IMAGE", "")
+LARGEST = 2.6e9
+"""Bytes of the image without CUDA; the guide says how large it is."""
+IMPORTS = """
+import importlib, pkgutil
+for package in "transform", "trainer_module", "components", "serving", "pipeline":
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+        importlib.import_module(module.name)
+for name in "io.gcp.gcsio", "io.aws.s3filesystem", "runners.worker.worker_pool_main", "runners.worker.sdk_worker_main":
+    importlib.import_module("apache_beam." + name)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +60,8 @@ def test_it_ends_with_a_pushed_model(docker, store, cluster_config, digits_folde
 
 def test_image_says_what_it_is_and_what_is_in_it(docker):
     inspected = subprocess.run([docker, "inspect", IMAGE], check=True, capture_output=True, text=True).stdout
-    config = json.loads(inspected)[0]["Config"]
+    [image] = json.loads(inspected)
+    config = image["Config"]
     assert config["User"] == "65532:65532"
     assert config["Labels"]["org.opencontainers.image.title"] == "tfx-vision"
     shown = ["run", "--rm", "--network=none", "--entrypoint=cat", IMAGE, "/opt/venv/sbom.cdx.json"]
@@ -58,3 +69,14 @@ def test_image_says_what_it_is_and_what_is_in_it(docker):
     purls = {component["purl"].split("@")[0] for component in bill["components"]}
     assert {"pkg:pypi/tensorflow", "pkg:pypi/tfx-vision", "pkg:deb/debian/libc6"} <= purls
     assert not {"pkg:deb/debian/gcc", "pkg:pypi/pytest"} & purls
+    if "pkg:pypi/nvidia-cudnn-cu12" not in purls:
+        assert image["Size"] < LARGEST
+
+
+def test_nothing_is_left_out_that_a_module_imports(docker):
+    """Every module of the project, and what Beam imports when it comes to a store or to a worker on Flink."""
+    limits = ["--read-only", "--network=none", f"--user={USER}", "--tmpfs=/tmp"]
+    told = subprocess.run(
+        [docker, "run", "--rm", *limits, "--entrypoint=python", IMAGE, "-c", IMPORTS], capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr[-3000:]
