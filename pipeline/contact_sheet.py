@@ -13,7 +13,7 @@ from pipeline.config import PipelineConfig
 from trainer_module.augmentation import augmented
 from trainer_module.augmentation_config import AugmentationConfig
 from transform import ops
-from transform.preprocessing import read_images
+from transform.reading import read_images
 
 Column = tuple[str, np.ndarray, np.ndarray]
 """Title, uint8 images [rows, height, width, channels] and label shares [rows, classes]."""

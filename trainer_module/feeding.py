@@ -1,14 +1,11 @@
 """Feeding: three ways to have the pixels that a step takes (handbook, part 9, "Feeding").
 
-`memory` holds those of the whole split, `disk` reads each image from an unpacked file when its turn comes, `hybrid`
-holds a segment of the split at a time. All give the same batches; which images a step takes is `order`'s business.
+`memory` holds those of the whole split, `disk` reads each image from a file when its turn comes, `hybrid` holds a
+segment of the split at a time. All give the same batches; which images a step takes is `order`'s business.
 """
 
 import functools
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +13,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer_module import data, order
+from trainer_module import order
 from trainer_module.config import TrainerConfig
-from trainer_module.data import Split
+from trainer_module.data import Split, untuned
+from trainer_module.image_file import Fetch, open_file, unpack
 from trainer_module.memory import free_for_files, free_memory
 from trainer_module.segments import Segments
 
@@ -28,8 +26,9 @@ MEMORY_SHARE = 0.25
 """The share of the free memory that pixels may take."""
 CACHED_SHARE = 0.5
 """The share of the memory free for files below which the system keeps the unpacked file there, as good as always."""
+PREFETCHED = 2
+"""Batches that are ready ahead of their step."""
 
-Fetch = Callable[[np.ndarray], np.ndarray]
 Augment = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]
 
 
@@ -44,7 +43,7 @@ class Plan:
     segment_epochs: int = 1
     """Passes over each before the next."""
     folder: str | None = None
-    """For the unpacked file of disk and hybrid; None is the system's for temporary files."""
+    """For the file of disk and hybrid; None is the system's for temporary files."""
 
     @property
     def rounds(self) -> dict[str, int]:
@@ -62,13 +61,13 @@ def make_plan(
       config: `feeder`, `segments` and `segment_epochs`.
       shuffled: False when the images are fed as they come: then there are no segments.
       segments: of the same training before it was interrupted; the batches depend on it. 0 when it begins.
-      folder: for the unpacked file.
+      folder: for the file.
     """
     budget = max(int(MEMORY_SHARE * free_memory()), 1)
     feeder = config.feeder
     if feeder == "auto":
         # A file that is in memory anyway gains nothing by copies of its segments: see benchmarks/feeding.md.
-        cached = split.bytes_in_memory <= CACHED_SHARE * free_for_files()
+        cached = split.bytes_on_disk <= CACHED_SHARE * free_for_files()
         feeder = "memory" if split.bytes_in_memory <= budget else "disk" if cached else "hybrid"
     if not shuffled:
         feeder, segments = "disk" if feeder == "hybrid" else feeder, 1
@@ -132,7 +131,7 @@ def feed(
     if isinstance(fetch, Segments):
         images = fetch.read_ahead(images, steps=split.size * plan.segment_epochs // plan.segments // batch_size // 2)
     steps = tf.data.Dataset.range(first_step, last)
-    return batches(steps, images, fetch, split, augment, part).prefetch(tf.data.AUTOTUNE)
+    return batches(steps, images, fetch, split, augment, part)
 
 
 def steps_per_epoch(split: Split, config: TrainerConfig) -> int:
@@ -163,7 +162,7 @@ def batches(
         # Workers draw different changes for their parts of the same step.
         return augment(step * count + index, pixels, one_hot) if augment else (pixels, one_hot)
 
-    return steps.map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return untuned(steps).map(batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(PREFETCHED)
 
 
 def open_pixels(split: Split, plan: Plan, seed: int = 0) -> Fetch:
@@ -172,34 +171,14 @@ def open_pixels(split: Split, plan: Plan, seed: int = 0) -> Fetch:
     `seed` is the one that the order of the images has.
 
     Raises:
-      ValueError: there is no room for the unpacked file.
+      ValueError: there is no room for the file that is read.
     """
-    shape = (split.size, *split.shape)
-    pixels = np.empty(shape, np.uint8) if plan.feeder == "memory" else on_disk(shape, plan.folder)
+    everything = np.arange(split.size)
+    if plan.feeder == "memory":
+        pixels = np.empty((split.size, *split.shape), np.uint8)
+        unpack(split, pixels, everything)
+        return functools.partial(np.take, pixels, axis=0)
     if plan.feeder == "hybrid" and plan.segments > 1:
-        segments = Segments(pixels, order.split_up(split.labels, plan.segments, seed))
-        unpack(split, pixels, segments.rows)
-        return segments
-    unpack(split, pixels, np.arange(split.size))
-    return functools.partial(np.take, pixels, axis=0)
-
-
-def unpack(split: Split, pixels: np.ndarray, rows: np.ndarray) -> None:
-    """Puts the pixels of each image into its row."""
-    done = 0
-    for batch in data.read(split):
-        pixels[rows[done : done + len(batch)]] = batch
-        done += len(batch)
-
-
-def on_disk(shape: tuple[int, ...], folder: str | None) -> np.ndarray:
-    """An array in a nameless file: nothing of it stays, however the process ends."""
-    folder = folder if folder and os.path.isdir(folder) else tempfile.gettempdir()
-    needed, free = int(np.prod(shape)), shutil.disk_usage(folder).free
-    if needed > free:
-        raise ValueError(
-            f"the unpacked pixels take {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB; make room, or set "
-            "trainer.feeder to memory"
-        )
-    with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, np.uint8, "w+", shape=shape)
+        members = order.split_up(split.labels, plan.segments, seed)
+        return Segments(open_file(split, plan.folder, np.concatenate(members)), members)
+    return open_file(split, plan.folder, everything)

@@ -35,7 +35,7 @@ def fit(
       train: what to train on.
       evaluation: what to watch.
       folder: of this training's checkpoints, and of no other training's.
-      log_dir: TensorBoard's logs go into its folder `tensorboard`; unpacked pixels are there while training goes on.
+      log_dir: TensorBoard's logs go into its folder `tensorboard`; the file of images is there while training goes on.
 
     Returns:
       The history (per epoch, loss, accuracy, val_loss and val_accuracy) and what `diagnostics` needs besides.
@@ -103,7 +103,7 @@ def run(
     changing: list[tf.keras.callbacks.Callback],
     folder: str,
 ) -> None:
-    """Keras's `fit` from the state's position on; `folder` is for logs and unpacked pixels."""
+    """Keras's `fit` from the state's position on; `folder` is for logs and the file of images."""
     config = settings.trainer
     model, progress, steps = state.model, state.progress, feeding.steps_per_epoch(train, config)
     watching = build_callbacks(

@@ -13,9 +13,9 @@ import time
 import tensorflow as tf
 
 from trainer_module.batches import batch_changes
-from trainer_module.data import Split
+from trainer_module.data import Split, pixels, untuned
 from trainer_module.settings import TrainingSettings
-from transform import features, ops
+from transform import features
 
 log = logging.getLogger("tfx_vision.training")
 
@@ -73,7 +73,7 @@ def training_batches(settings: TrainingSettings, train: Split) -> tf.data.Datase
     changes = batch_changes(settings, train)
     shuffled = _images(train).shuffle(min(train.size, SHUFFLED)).repeat().batch(settings.trainer.batch_size)
     if changes is None:
-        return shuffled.prefetch(tf.data.AUTOTUNE)
+        return shuffled.prefetch(2)
     return shuffled.enumerate().map(lambda step, batch: changes(step, *batch), tf.data.AUTOTUNE).prefetch(2)
 
 
@@ -84,13 +84,13 @@ def evaluation_batches(split: Split, batch_size: int) -> tf.data.Dataset:
 
 def _images(split: Split) -> tf.data.Dataset:
     spec = {
-        features.PIXELS: tf.io.FixedLenFeature([1], tf.string),
+        split.transform.materialized: tf.io.FixedLenFeature([1], tf.string),
         features.CLASS_INDEX: tf.io.FixedLenFeature([], tf.int64),
     }
 
     def parse(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         example = tf.io.parse_single_example(record, spec)
-        pixels = ops.unpack(example[features.PIXELS], split.transform)[0]
-        return pixels, tf.one_hot(example[features.CLASS_INDEX], split.classes)
+        image = pixels(example[split.transform.materialized], split.transform)[0]
+        return image, tf.one_hot(example[features.CLASS_INDEX], split.classes)
 
-    return tf.data.TFRecordDataset(list(split.files), "GZIP").map(parse, tf.data.AUTOTUNE)
+    return untuned(tf.data.TFRecordDataset(list(split.files), "GZIP")).map(parse, tf.data.AUTOTUNE)

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from trainer_module.image_file import Fetch
 from trainer_module.order import Order
 
 HELD = 2
@@ -16,20 +17,18 @@ HELD = 2
 class Segments:
     """Fetches images from copies of their segments: image numbers int64 [batch] → uint8 [batch, ...]."""
 
-    def __init__(self, pixels: np.ndarray, members: Sequence[np.ndarray]):
+    def __init__(self, fetch: Fetch, members: Sequence[np.ndarray]):
         """
         Args:
-          pixels: uint8 [images, ...], on disk, each image in its place of `rows`, so that a segment is read in one go.
+          fetch: reads images from disk.
           members: the images of each segment.
         """
-        self._pixels = pixels
-        self._segment_of = np.empty(len(pixels), np.int64)
-        self.rows = np.empty(len(pixels), np.int64)
-        """int64 [images], the row of each in `pixels`: one segment after the other."""
-        self._starts = np.cumsum([0, *map(len, members)])
-        for segment, images in enumerate(members):
-            self._segment_of[images] = segment
-            self.rows[images] = self._starts[segment] + np.arange(len(images))
+        self._fetch, self._members = fetch, members
+        images = sum(map(len, members))
+        self._segment_of, self._place = np.empty(images, np.int64), np.empty(images, np.int64)
+        for segment, of_it in enumerate(members):
+            self._segment_of[of_it] = segment
+            self._place[of_it] = np.arange(len(of_it))
         self._lock = threading.Lock()
         self._held: OrderedDict[int, Future[np.ndarray]] = OrderedDict()
         self._reader = ThreadPoolExecutor(1, "segments")
@@ -37,12 +36,12 @@ class Segments:
     def __call__(self, chosen: np.ndarray) -> np.ndarray:
         """The pixels of images, which may be of several segments."""
         of = self._segment_of[chosen]
-        segments = np.unique(of)
+        segments = np.unique(of).tolist()
         if len(segments) == 1:
-            return self._take(int(segments[0]), chosen)
-        batch = np.empty((len(chosen), *self._pixels.shape[1:]), np.uint8)
-        for segment in segments:
-            batch[of == segment] = self._take(int(segment), chosen[of == segment])
+            return self._take(segments[0], chosen)
+        taken = np.concatenate([self._take(segment, chosen[of == segment]) for segment in segments])
+        batch = np.empty_like(taken)
+        batch[np.argsort(of, kind="stable")] = taken
         return batch
 
     def read_ahead(self, images: Order, *, steps: int) -> Order:
@@ -60,16 +59,13 @@ class Segments:
         return tuple(self._held)
 
     def _take(self, segment: int, chosen: np.ndarray) -> np.ndarray:
-        return np.take(self._hold(segment).result(), self.rows[chosen] - self._starts[segment], axis=0)
+        return np.take(self._hold(segment).result(), self._place[chosen], axis=0)
 
     def _hold(self, segment: int) -> "Future[np.ndarray]":
         with self._lock:
             if segment not in self._held:
                 while len(self._held) >= HELD:
                     self._held.popitem(last=False)
-                self._held[segment] = self._reader.submit(self._read, segment)
+                self._held[segment] = self._reader.submit(self._fetch, self._members[segment])
             self._held.move_to_end(segment)
             return self._held[segment]
-
-    def _read(self, segment: int) -> np.ndarray:
-        return np.array(self._pixels[self._starts[segment] : self._starts[segment + 1]])

@@ -196,7 +196,7 @@ def _fit(
     first, epochs, steps = schedule
     began = time.monotonic()
     history = model.fit(
-        batches.prefetch(tf.data.AUTOTUNE),
+        batches,
         validation_data=evaluation,
         initial_epoch=first,
         epochs=epochs,

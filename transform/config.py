@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, dataclass_transform
 import pydantic
 from pydantic import AfterValidator, Field, TypeAdapter
 
+from transform import features
 from transform.steps import Plan, read_steps
 
 Normalization = Literal["auto", "rescale", "rescale_signed", "standardize", "standardize_image", "none"]
@@ -86,6 +87,9 @@ class TransformConfig:
     """Larger files are refused."""
     max_pixels: Annotated[int, Field(ge=1, lt=2**31)] = 64_000_000
     """Images whose header says that they are larger are refused before they are decoded."""
+    materialize: Literal["pixels", "encoded"] = "pixels"
+    """What Transform writes for training: pixels of the target's size, or the files as they are, which are decoded each
+    time they are needed and take less room where they are smaller than their pixels."""
     on_bad_image: Literal["mark", "fail"] = "mark"
     """What a served model does with an image that is refused or damaged: say so in its status and answer the others,
     or fail the request. In training a bad image always stops Transform, which names it."""
@@ -94,3 +98,8 @@ class TransformConfig:
     def plan(self) -> Plan:
         """The steps, read."""
         return read_steps(self.steps)
+
+    @property
+    def materialized(self) -> str:
+        """The feature of the transformed examples that has the image."""
+        return features.IMAGE if self.materialize == "encoded" else features.PIXELS

@@ -225,7 +225,7 @@ def decode(encoded: bytes) -> None:
     """
     import tensorflow as tf
 
-    from transform.preprocessing import read_images
+    from transform.reading import read_images
 
     small = TransformConfig(height=8, width=8, max_bytes=LARGEST, max_pixels=LARGEST)
     _, status = read_images(tf.constant([encoded]), small)

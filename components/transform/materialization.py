@@ -40,12 +40,13 @@ class Materialize(beam.DoFn):
         self._graph, self._config, self._total, self._done = graph, config, total, 0
 
     def setup(self) -> None:
-        self._transform = load(self._graph)
+        self._transform = load(self._graph, self._config)
 
     def process(self, names: tuple[str, str]) -> Iterator[int]:
         source, target = names
         before = self._done
-        write(target, ahead(map(self._transform, batches([source], self._config))), self._say)
+        rows = ahead(map(self._transform, batches([source], self._config)))
+        write(target, rows, self._config.materialized, self._say)
         yield self._done - before
 
     def _say(self, images: int) -> None:
@@ -63,24 +64,30 @@ def ahead(items: Iterator[Item]) -> Iterator[Item]:
             yield item
 
 
-def load(graph: str) -> Callable[[list[bytes]], Rows]:
-    """The graph as a function of serialized raw examples."""
+def load(graph: str, config: TransformConfig) -> Callable[[list[bytes]], Rows]:
+    """The graph as a function of serialized raw examples; of the images, it returns what is materialized."""
     output = tft.TFTransformOutput(graph)
     layer, spec = output.transform_features_layer(), output.raw_feature_spec()
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
     def transform(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        return layer(tf.io.parse_example(serialized, spec))
+        raw = tf.io.parse_example(serialized, spec)
+        outputs = layer(raw)
+        if config.materialize == "encoded":
+            del outputs[features.PIXELS]
+            outputs[features.IMAGE] = tf.reshape(raw[features.IMAGE], [-1])
+        return outputs
 
     return lambda batch: {name: value.numpy() for name, value in transform(tf.constant(batch)).items()}
 
 
-def write(file: str, batches: Iterable[Rows], done: Callable[[int], None]) -> None:
+def write(file: str, batches: Iterable[Rows], image: str, done: Callable[[int], None]) -> None:
     """Writes batches to a GZIP'd TFRecord, without compression where that is worth nothing.
 
     Args:
       file: its name.
       batches: what to write.
+      image: the feature that has the images.
       done: is told the images of each batch.
     """
     tf.io.gfile.makedirs(os.path.dirname(file))
@@ -88,10 +95,10 @@ def write(file: str, batches: Iterable[Rows], done: Callable[[int], None]) -> No
     try:
         for rows in batches:
             if writer is None:
-                writer = open_writer(file, compress=shrinks(b"".join(rows[features.PIXELS][:50])))
+                writer = open_writer(file, compress=shrinks(b"".join(rows[image][:50])))
             for example in examples(rows):
                 writer.write(example)
-            done(len(rows[features.PIXELS]))
+            done(len(rows[image]))
     finally:
         (writer or open_writer(file, compress=False)).close()
 
@@ -103,7 +110,7 @@ def open_writer(file: str, *, compress: bool) -> tf.io.TFRecordWriter:
 
 
 def shrinks(data: bytes) -> bool:
-    """Whether compression takes enough off."""
+    """Whether compression takes enough off; it does not where the images are compressed already."""
     return len(zlib.compress(data, LEVEL)) <= SHRINKS * len(data)
 
 

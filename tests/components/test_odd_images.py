@@ -11,7 +11,7 @@ import tensorflow as tf
 from tests.components.conftest import Ingest
 from transform import features
 from transform.config import TransformConfig
-from transform.preprocessing import read_images
+from transform.reading import read_images
 
 IMAGES = os.environ.get("PILLOW_TEST_IMAGES", "")
 

@@ -88,6 +88,18 @@ def test_examples_are_transformed_in_their_order(tmp_path):
     assert written == [(noise(6, 5, seed=number).tobytes(), 1 - number % 2) for number in order]
 
 
+def test_encoded_images_are_written_as_they_were_once_they_are_known_to_be_sound(tmp_path):
+    images = pngs(6)
+    write_span(tmp_path / "0", images)
+    config = TransformConfig(height=6, width=5, materialize="encoded")
+    written = run(tmp_path, config=config)
+    assert [example.features.feature[features.IMAGE].bytes_list.value[0] for example in written] == images
+    assert not any(features.PIXELS in example.features.feature for example in written)
+    write_span(tmp_path / "bad" / "0", [*images, images[4][:-30]])
+    with pytest.raises(TransformError, match=r"^6\.png is a damaged or truncated PNG"):
+        run(tmp_path / "bad", config=config)
+
+
 def test_an_image_that_cannot_be_used_is_named_in_one_sentence(tmp_path):
     images = pngs(6)
     images[4] = images[4][:-30]
@@ -116,7 +128,7 @@ def analysed(folder: Path, spans: Sequence[Sequence[str]], name: str, earlier: P
             cache=str(cache),
             earlier=str(earlier) if earlier else None,
         )
-    rows = load(str(graph))([raw_example(pngs(1)[0], b"a", b"")])
+    rows = load(str(graph), STANDARDIZED)([raw_example(pngs(1)[0], b"a", b"")])
     return read, rows[features.CHANNEL_MEAN].tolist(), rows[features.CHANNEL_DEVIATION].tolist()
 
 

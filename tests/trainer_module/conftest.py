@@ -1,5 +1,6 @@
 """A small transformed split that several tests train on."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,16 @@ SIZE = 50
 @pytest.fixture(scope="session")
 def split(tmp_path_factory) -> data.Split:
     """50 images of noise in two files; the first pixel is the image's number, the class its remainder by 3."""
-    folder: Path = tmp_path_factory.mktemp("transformed")
+    return write_split(tmp_path_factory.mktemp("transformed"), TRANSFORM)
+
+
+@pytest.fixture(scope="session")
+def encoded_split(tmp_path_factory) -> data.Split:
+    """The same images as PNGs, which is what Transform materializes on request."""
+    return write_split(tmp_path_factory.mktemp("encoded"), dataclasses.replace(TRANSFORM, materialize="encoded"))
+
+
+def write_split(folder: Path, transform: TransformConfig) -> data.Split:
     random = np.random.default_rng(0)
     for shard in range(2):
         options = tf.io.TFRecordOptions(compression_type="GZIP")
@@ -28,10 +38,11 @@ def split(tmp_path_factory) -> data.Split:
                 pixels = random.integers(0, 256, (6, 5, 1), dtype=np.uint8)
                 pixels[0, 0, 0] = number
                 example = tf.train.Example()
-                example.features.feature[features.PIXELS].bytes_list.value.append(pixels.tobytes())
+                image = pixels.tobytes() if transform.materialize == "pixels" else tf.io.encode_png(pixels).numpy()
+                example.features.feature[transform.materialized].bytes_list.value.append(image)
                 example.features.feature[features.CLASS_INDEX].int64_list.value.append(number % CLASSES)
                 writer.write(example.SerializeToString())
-    return data.open_split([str(folder / "*")], TRANSFORM, CLASSES)
+    return data.open_split([str(folder / "*")], transform, CLASSES)
 
 
 @pytest.fixture

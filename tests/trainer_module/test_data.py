@@ -55,6 +55,16 @@ def test_every_feeder_gives_the_same_batches(split, segments, stratified):
     assert first != fed("memory", seed=2)
 
 
+@pytest.mark.parametrize("feeder", ["memory", "disk", "hybrid"])
+def test_encoded_images_give_the_same_batches_as_their_pixels(split, encoded_split, feeder):
+    def fed(split: data.Split) -> list[np.ndarray]:
+        plan = feeding.Plan(feeder=feeder, segments=3)
+        return [pixels for pixels, _ in feeding.feed(split, 10, seed=1, plan=plan).take(6).as_numpy_iterator()]
+
+    np.testing.assert_array_equal(fed(encoded_split), fed(split))
+    assert encoded_split.bytes_on_disk == sum(Path(name).stat().st_size for name in encoded_split.files)
+
+
 def test_each_pass_has_each_image_once_in_an_order_of_its_own(split):
     fed = numbers(feeding.feed(split, 10, seed=1).take(10))
     assert sorted(fed[:50]) == sorted(fed[50:]) == list(range(50))
@@ -77,9 +87,7 @@ def test_a_feed_ends_before_its_last_step(split):
 
 def test_the_next_segment_is_read_while_one_is_in_use(split):
     members = order.split_up(split.labels, 3, 1)
-    pixels = np.arange(50)
-    read = Segments(pixels, members)
-    pixels[read.rows] = np.arange(50)
+    read = Segments(lambda images: images, members)
     # One step takes a segment; two steps later the next but one is in use.
     images = read.read_ahead(lambda step: members[step], steps=1)
     assert (read(images(0)) == members[0]).all()
@@ -159,8 +167,8 @@ def test_an_interrupted_training_keeps_its_segments_however_much_memory_is_free(
 
 
 def test_a_full_disk_is_said_before_reading(split, monkeypatch):
-    monkeypatch.setattr(feeding.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
-    with pytest.raises(ValueError, match=r"unpacked pixels take .* make room, or set trainer\.feeder to memory"):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=10))
+    with pytest.raises(ValueError, match=r"images to train on take .* make room, or set trainer\.feeder to memory"):
         feeding.feed(split, 10, feeder="disk")
 
 

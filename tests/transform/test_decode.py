@@ -13,7 +13,7 @@ from tests.transform.pictures import difference, encode, noise, photo, psnr, rea
 from transform import ops
 from transform.config import TransformConfig
 from transform.headers import KINDS, read_headers
-from transform.preprocessing import read_images, reduction
+from transform.reading import read_images, reduction
 
 
 def pixels(encoded: bytes, channels: int = 3, **settings: object) -> np.ndarray:

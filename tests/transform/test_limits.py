@@ -12,7 +12,7 @@ from PIL import Image
 from tests.transform.pictures import encode, noise
 from transform.config import TransformConfig
 from transform.headers import JPEG_SEGMENTS, read_headers
-from transform.preprocessing import read_images
+from transform.reading import read_images
 
 CONFIG = TransformConfig(height=8, width=8, max_bytes=100_000, max_pixels=1_000_000)
 PNG, JPEG = encode(noise(10, 10), "PNG"), encode(noise(10, 10), "JPEG")

@@ -19,7 +19,7 @@ from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from tests.transform.pictures import encode, noise, peak_memory, photo, smooth, turned
 from trainer_module import export, normalization
-from transform import features, preprocessing
+from transform import features, reading
 from transform.config import TransformConfig, to_json
 from transform.preprocessing import UNUSABLE, preprocessing_fn
 
@@ -242,5 +242,5 @@ def test_a_class_that_the_training_split_lacks_is_an_error(transformed):
 @pytest.mark.usefixtures("transformed")
 def test_images_are_traced_once_for_all_of_tfts_traces():
     # By the module's name: TFX loads the module anew when a pipeline ran in this process.
-    traced = preprocessing._reader(json.dumps(to_json(CONFIG)))
+    traced = reading._reader(json.dumps(to_json(CONFIG)))
     assert traced.experimental_get_tracing_count() == 1
