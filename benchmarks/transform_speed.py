@@ -24,8 +24,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from transform.config import TransformConfig, to_json
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
 FASHION = HERE.parent / "data" / "fashion-mnist" / "train"
 CASES = {"28 px": (28, 1, 20_000), "300 → 128 px": (128, 3, 2000), "12 megapixels → 224 px": (224, 3, 120)}
 """Target size, channels and number of images."""
@@ -51,7 +54,9 @@ def main() -> None:
             encoded = images(case, count)
             write_records(records / "all", encoded)
             write_records(records / "few", encoded[:FEW])
-            limit, stock, ours = (child(mode, str(records), size, channels) for mode in ("limit", "stock", "ours"))
+            limit, stock, ours = (
+                child(Path(__file__), mode, records, size, channels) for mode in ("limit", "stock", "ours")
+            )
             rates = [count / limit["seconds"]]
             rates += [(count - FEW) / (result["seconds"] - result["start"]) for result in (stock, ours)]
             relative = [result["bytes"] / count / (size * size * channels) for result in (stock, ours)]
@@ -106,14 +111,14 @@ def photo(random: np.random.Generator, height: int, width: int) -> bytes:
     return buffer.getvalue()
 
 
-def child(*words: object) -> dict:
-    """Runs a mode in a process of its own; it ends by printing a JSON object."""
+def child(script: Path, mode: str, records: object, size: int, channels: int) -> dict:
+    """Runs a mode of a script in a process of its own; it ends by printing a JSON object."""
     environment = os.environ | {
         "TF_CPP_MIN_LOG_LEVEL": "2",
-        "STOCK_SIZE": str(words[2]),
-        "STOCK_CHANNELS": str(words[3]),
+        "STOCK_SIZE": str(size),
+        "STOCK_CHANNELS": str(channels),
     }
-    command = [sys.executable, __file__, *map(str, words)]
+    command = [sys.executable, str(script), mode, *map(str, (records, size, channels))]
     process = subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True)
     return json.loads(process.stdout.splitlines()[-1])
 
@@ -139,73 +144,71 @@ def run_limit(records: str, size: int, channels: int) -> dict:
 
 
 def run_transform(records: str, size: int, channels: int, *, stock: bool) -> dict:
-    for _ in range(2):
-        start, _ = transformed(f"{records}/few", size, channels, stock=stock)
-    seconds, written = transformed(f"{records}/all", size, channels, stock=stock)
+    config = TransformConfig(height=size, width=size, channels=channels)
+    with tempfile.TemporaryDirectory() as work:
+        for name in ("first", "start"):
+            start, _ = transformed(f"{records}/few", f"{work}/{name}", config, stock=stock)
+        seconds, written = transformed(f"{records}/all", f"{work}/all", config, stock=stock)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"start": start, "seconds": seconds, "bytes": written, "peak": peak}
 
 
-def transformed(records: str, size: int, channels: int, *, stock: bool) -> tuple[float, int]:
-    """Runs the executor; returns its seconds and the bytes of the transformed examples."""
+def transformed(records: str, work: str, config: TransformConfig, *, stock: bool = False) -> tuple[float, int]:
+    """Runs the executor in a new folder; returns its seconds and the bytes of the transformed examples."""
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
     from tfx.components.transform import executor as tfx_executor
     from tfx.types import artifact_utils, standard_artifacts
-
-    from transform.config import TransformConfig, to_json
 
     def artifact(kind: type, folder: str) -> object:
         made = kind()
         made.uri = str(Path(work, folder))
         return made
 
-    with tempfile.TemporaryDirectory() as work:
-        inputs = {}
-        for name in ("examples", "facts"):
-            inputs[name] = standard_artifacts.Examples()
-            inputs[name].uri = str(Path(records, name))
-            inputs[name].split_names = artifact_utils.encode_split_names(["train"])
-        schema = artifact(standard_artifacts.Schema, "schema")
-        described = schema_pb2.Schema()
-        for name in ("image", "label", "path"):
-            feature = described.feature.add(name=name, type=schema_pb2.BYTES)
-            feature.presence.min_fraction = 1
-            feature.shape.dim.add(size=1)
-        Path(schema.uri).mkdir()
-        Path(schema.uri, "schema.pbtxt").write_text(text_format.MessageToString(described))
-        properties = {"preprocessing_fn": "stock_module.preprocessing_fn"}
-        outputs = {
-            "transform_graph": artifact(standard_artifacts.TransformGraph, "graph"),
-            "transformed_examples": artifact(standard_artifacts.Examples, "transformed"),
-        }
-        executor = tfx_executor.Executor
-        if stock:
-            inputs = {"examples": inputs["examples"], "schema": schema}
-            for name, kind in {
-                "pre_transform_schema": standard_artifacts.Schema,
-                "pre_transform_stats": standard_artifacts.ExampleStatistics,
-                "post_transform_schema": standard_artifacts.Schema,
-                "post_transform_stats": standard_artifacts.ExampleStatistics,
-                "post_transform_anomalies": standard_artifacts.ExampleAnomalies,
-            }.items():
-                outputs[name] = artifact(kind, name)
-        else:
-            from components.transform.executor import Executor as executor
+    inputs = {}
+    for name in ("examples", "facts"):
+        inputs[name] = standard_artifacts.Examples()
+        inputs[name].uri = str(Path(records, name))
+        inputs[name].split_names = artifact_utils.encode_split_names(["train"])
+    schema = artifact(standard_artifacts.Schema, "schema")
+    described = schema_pb2.Schema()
+    for name in ("image", "label", "path"):
+        feature = described.feature.add(name=name, type=schema_pb2.BYTES)
+        feature.presence.min_fraction = 1
+        feature.shape.dim.add(size=1)
+    Path(schema.uri).mkdir(parents=True)
+    Path(schema.uri, "schema.pbtxt").write_text(text_format.MessageToString(described))
+    properties = {"preprocessing_fn": "stock_module.preprocessing_fn"}
+    outputs = {
+        "transform_graph": artifact(standard_artifacts.TransformGraph, "graph"),
+        "transformed_examples": artifact(standard_artifacts.Examples, "transformed"),
+    }
+    executor = tfx_executor.Executor
+    if stock:
+        inputs = {"examples": inputs["examples"], "schema": schema}
+        for name, kind in {
+            "pre_transform_schema": standard_artifacts.Schema,
+            "pre_transform_stats": standard_artifacts.ExampleStatistics,
+            "post_transform_schema": standard_artifacts.Schema,
+            "post_transform_stats": standard_artifacts.ExampleStatistics,
+            "post_transform_anomalies": standard_artifacts.ExampleAnomalies,
+        }.items():
+            outputs[name] = artifact(kind, name)
+    else:
+        from components.transform.executor import Executor as executor
 
-            properties = {"config": json.dumps(to_json(TransformConfig(height=size, width=size, channels=channels)))}
-            outputs["updated_analyzer_cache"] = artifact(standard_artifacts.TransformCache, "cache/1")
-        arguments = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
-        context = executor.Context(beam_pipeline_args=arguments, tmp_dir=str(Path(work, "tmp")), unique_id="1")
-        before = time.monotonic()
-        executor(context).Do(
-            {name: [given] for name, given in inputs.items()},
-            {name: [output] for name, output in outputs.items()},
-            properties,
-        )
-        seconds = time.monotonic() - before
-        written = sum(file.stat().st_size for file in Path(work, "transformed").rglob("*.gz"))
-    return seconds, written
+        properties = {"config": json.dumps(to_json(config))}
+        outputs["updated_analyzer_cache"] = artifact(standard_artifacts.TransformCache, "cache/1")
+    arguments = ["--runner=FnApiRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"]
+    context = executor.Context(beam_pipeline_args=arguments, tmp_dir=str(Path(work, "tmp")), unique_id="1")
+    before = time.monotonic()
+    executor(context).Do(
+        {name: [given] for name, given in inputs.items()},
+        {name: [output] for name, output in outputs.items()},
+        properties,
+    )
+    seconds = time.monotonic() - before
+    return seconds, sum(file.stat().st_size for file in Path(work, "transformed").rglob("*.gz"))
 
 
 def machine() -> str:
