@@ -84,4 +84,6 @@ def plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
-    return ", ".join(plain(part) for part in value) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {plain(part)}" for name, part in value.items())
+    return ", ".join(plain(part) for part in value) if isinstance(value, list | tuple) else str(value) or "–"

@@ -32,7 +32,7 @@ from components.report.contents import (
     natural,
     size_step,
 )
-from components.report.page import render
+from components.report.page import plain, render
 from components.report.parts.champion import changes
 from components.report.parts.confusion import Confusion, confusion_of
 from components.report.parts.sizes import sides, size_plot
@@ -430,6 +430,11 @@ def test_ticks_are_round_and_cover_the_range() -> None:
 
 def test_numbers_in_names_sort_as_numbers() -> None:
     assert sorted(["10", "9", "b2", "B1", "²"], key=natural) == ["9", "10", "B1", "b2", "²"]
+
+
+def test_settings_are_written_as_a_person_would() -> None:
+    assert plain({"directory": "", "every_epochs": 1, "keep": False}) == "directory –, every_epochs 1, keep no"
+    assert [plain(value) for value in (True, 0.003, [32, 64], "adam")] == ["yes", "0.003", "32, 64", "adam"]
 
 
 INTERACTIVE = """[...document.querySelectorAll("a[href], summary, [tabindex='0'], .wide, pre")].filter(one =>
