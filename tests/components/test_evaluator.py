@@ -49,6 +49,40 @@ def test_metrics_agree_with_scikit_learn(some: Answers) -> None:
         assert one.auc.low <= one.auc.value <= one.auc.high
 
 
+def test_metrics_agree_with_tensorflow_model_analysis(some: Answers) -> None:
+    import pandas as pd
+    import tensorflow_model_analysis as tfma
+    from google.protobuf import text_format
+
+    config = text_format.Parse(
+        """
+        model_specs { label_key: "label" prediction_key: "probabilities" }
+        slicing_specs {}
+        metrics_specs { metrics { class_name: "SparseCategoricalAccuracy" } }
+        metrics_specs {
+          binarize { class_ids { values: [0, 1, 2, 3] } }
+          metrics { class_name: "Precision" config: '"top_k": 1' }
+          metrics { class_name: "Recall" config: '"top_k": 1' }
+          metrics { class_name: "AUC" }
+        }
+        """,
+        tfma.EvalConfig(),
+    )
+    table = pd.DataFrame({"label": some.labels, "probabilities": list(some.probabilities)})
+    theirs = tfma.analyze_raw_data(table, config)
+    settings = EvaluatorConfig()
+    ours = evaluate_tally(settings, count(NAMES, some.labels, {CANDIDATE: some}, settings), {}, 0.0)[0].candidate
+    accuracy = theirs.get_metrics_for_slice()["sparse_categorical_accuracy"]["doubleValue"]
+    assert ours.overall.accuracy.value == pytest.approx(accuracy)
+    for index, one in enumerate(ours.classes):
+        of_top = theirs.get_metrics_for_slice(class_id=index, top_k=1)
+        assert one.precision.value == pytest.approx(of_top["precision"]["doubleValue"])
+        assert one.recall.value == pytest.approx(of_top["recall"]["doubleValue"])
+        # Both draw the curve through thresholds, of which each has its own.
+        auc = theirs.get_metrics_for_slice(class_id=index)["auc"]["doubleValue"]
+        assert one.auc.value == pytest.approx(auc, abs=2e-3)
+
+
 def test_the_calibration_error_is_the_mean_gap_of_the_bins(some: Answers) -> None:
     confidence, right = some.probabilities.max(axis=1), some.right
     expected = 0.0
