@@ -45,12 +45,14 @@ def scheme_of(path: str) -> str:
 
 def open_bytes(path: str) -> Any:
     """A binary stream of a file as it is."""
-    from apache_beam.io.filesystem import CompressionTypes
-    from apache_beam.io.filesystems import FileSystems
-
-    if scheme_of(path) == S3_SCHEME:
+    scheme = scheme_of(path)
+    if not scheme:
+        return open(path, "rb")
+    if scheme == S3_SCHEME:
         return io.BufferedReader(S3Stream(path), CHUNK)
-    return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)
+    from apache_beam import io as beam_io
+
+    return beam_io.filesystems.FileSystems.open(path, compression_type=beam_io.filesystem.CompressionTypes.UNCOMPRESSED)
 
 
 def read_at_most(path: str, limit: int) -> bytes:

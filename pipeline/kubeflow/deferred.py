@@ -24,7 +24,7 @@ TOLERATED = (
 )
 """Modules of TFX that every component imports, and that TensorFlow or Beam may be missing for."""
 NAMED = re.compile(
-    r"tfx\.components\.[a-z_.]*executor|components\.\w+\.(?!(component|config)$)\w+"
+    r"tfx\.components\.[a-z_.]*executor|components\.\w+\.(?!(component|config|storage)$)\w+"
     r"|tensorflow_data_validation\.(statistics\.generators\.stats_generator|utils\.io_util)"
     r"|keras_tuner\.engine(\.base_tuner)?"
 )

@@ -75,21 +75,41 @@ print([name for name in heavy if type(sys.modules.get(name)).__name__ == "module
 """
 
 
-def test_same_configuration_gives_the_same_bytes_anywhere(compiled_file, cluster_config, tmp_path):
-    """In another process with other hash seeds, in another folder, and without the libraries that steps run on."""
+def compile_elsewhere(config, folder):
+    """Compiles by the command, in a process of its own; returns what the process says and the file that it writes."""
     from transform.config import to_json
 
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_json(cluster_config())))
+    (folder / "config.yaml").write_text(yaml.safe_dump(to_json(config)))
     ended = subprocess.run(
         [sys.executable, "-c", COMPILE],
-        cwd=tmp_path,
+        cwd=folder,
         env={"PYTHONHASHSEED": "7", "PATH": "/usr/bin"},
         check=True,
         capture_output=True,
         text=True,
     )
-    assert ended.stdout.endswith("[]\n")
-    assert (tmp_path / "pipeline.yaml").read_bytes() == compiled_file.read_bytes()
+    return ended.stdout, folder / "pipeline.yaml"
+
+
+def test_same_configuration_gives_the_same_bytes_anywhere(compiled_file, cluster_config, tmp_path):
+    """In another process with other hash seeds, in another folder, and without the libraries that steps run on."""
+    said, compiled = compile_elsewhere(cluster_config(), tmp_path)
+    assert said.endswith("[]\n")
+    assert compiled.read_bytes() == compiled_file.read_bytes()
+
+
+def test_an_accepted_schema_goes_into_the_pipeline(cluster_config, tmp_path):
+    import dataclasses
+
+    from components.data_gate.config import GateConfig
+
+    text = "".join(f'feature {{ name: "{name}" type: BYTES }}\n' for name in ("image", "label"))
+    (tmp_path / "schema.pbtxt").write_text(text)
+    config = dataclasses.replace(cluster_config(), gate=GateConfig(schema=str(tmp_path / "schema.pbtxt")))
+    said, compiled = compile_elsewhere(config, tmp_path)
+    assert said.endswith("[]\n")
+    accepted = kubeflow.read(compiled).tasks["SchemaGen"].inputs.parameters["accepted"]
+    assert accepted.runtime_value.constant.string_value == text
 
 
 def test_pipeline_name_is_a_kubernetes_name(cluster_config, tmp_path):
