@@ -15,7 +15,7 @@ from tfx import types
 from tfx.dsl.compiler import constants
 from tfx.orchestration import metadata
 from tfx.orchestration.local import local_dag_runner, runner_utils
-from tfx.orchestration.portable import launcher, runtime_parameter_utils
+from tfx.orchestration.portable import base_executor_operator, launcher, runtime_parameter_utils
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.proto.orchestration import pipeline_pb2
 
@@ -86,6 +86,17 @@ class LocalRunner(local_dag_runner.LocalDagRunner):
         return result
 
 
+class ImportedWhenRun(base_executor_operator.BaseExecutorOperator):
+    """TFX's operator of an executor, which is imported when it runs: not where its outputs are in the cache."""
+
+    SUPPORTED_EXECUTOR_SPEC_TYPE = list(launcher.DEFAULT_EXECUTOR_OPERATORS)
+    SUPPORTED_PLATFORM_CONFIG_TYPE: list[Any] = []
+
+    def run_executor(self, execution_info: Any) -> Any:
+        operator: Any = launcher.DEFAULT_EXECUTOR_OPERATORS[type(self._executor_spec)]
+        return operator(self._executor_spec).run_executor(execution_info)
+
+
 def launch(pipeline: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode, started: float) -> Result:
     """Runs one component, or takes its outputs from the cache."""
     deployment = runner_utils.extract_local_deployment_config(pipeline)
@@ -98,6 +109,7 @@ def launch(pipeline: pipeline_pb2.Pipeline, node: pipeline_pb2.PipelineNode, sta
         pipeline_runtime_spec=pipeline.runtime_spec,
         executor_spec=runner_utils.extract_executor_spec(deployment, node.node_info.id),
         custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node.node_info.id),
+        custom_executor_operators=dict.fromkeys(launcher.DEFAULT_EXECUTOR_OPERATORS, ImportedWhenRun),
     ).launch()
     assert info is not None and info.execution_id is not None
     with store:

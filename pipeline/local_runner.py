@@ -17,8 +17,8 @@ from typing import Any, TextIO
 
 from pipeline.capture import output_to
 from pipeline.config import ConfigError, InferenceConfig, PipelineConfig, load_config
+from pipeline.deferred import defer_heavy_packages, defer_tensorflow, executors_unread
 from pipeline.imports import leave_out_unused, uncollected
-from pipeline.kubeflow.deferred import defer_heavy_packages
 from pipeline.progress import Display, duration
 
 SUCCESS, FAILURE, NOT_BLESSED, INTERRUPTED = 0, 1, 3, 130
@@ -89,19 +89,24 @@ def _run(config: Any, job: Callable[[Any], tuple[Any, Conclusion]], stream: Text
     started = time.monotonic()
     display.console.print(f"[bold]{config.name}[/]  {config.folder}")
     with display.component("TFX"):
-        display.handle(logging.LogRecord("tfx_vision", logging.INFO, "", 0, "loading TensorFlow and TFX", None, None))
+        display.handle(logging.LogRecord("tfx_vision", logging.INFO, "", 0, "loading TFX", None, None))
         with uncollected():
             leave_out_unused()
+            defer_tensorflow()
             defer_heavy_packages()
-            from pipeline import execution
+            with executors_unread():
+                from tfx.dsl.compiler.compiler import Compiler
 
-            graph, conclude = job(config)
-    display.console.print(f"[dim]  loaded TensorFlow and TFX in {duration(time.monotonic() - started)}[/]")
+                from pipeline import execution
+
+                graph, conclude = job(config)
+                compiled = Compiler().compile(graph)
+    display.console.print(f"[dim]  loaded TFX in {duration(time.monotonic() - started)}[/]")
     logger = logging.getLogger("tfx_vision")
     logger.setLevel(logging.INFO)
     logger.addHandler(display)
     try:
-        results = execution.LocalRunner(display).run(graph)
+        results = execution.LocalRunner(display).run_with_ir(compiled)
     except execution.ComponentError as error:
         display.console.print(f"\n[red]{error.component} failed:[/] {error}", markup=True)
         display.console.print(

@@ -5,15 +5,19 @@ The tests run in their order: each run builds on the one before, as a user's wou
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from pipeline.config import ConfigError, PipelineConfig
 from serving import versions
 from transform import features
+from transform.config import to_json
 
 BEFORE_TRAINER = (
     "ImageExampleGen", "StatisticsGen", "SchemaGen", "ExampleValidator", "DataGate", "Transform", "Tuner",
@@ -136,6 +140,22 @@ def test_same_command_again_is_cached_and_pushes_nothing(digits_run, execute):
     assert again.status == 0, again.output
     assert all(again.outcome(name) == "cached" for name in BEFORE_TRAINER + FROM_TRAINER)
     assert versions.versions(digits_run.config.destination) == [1]
+
+
+CACHED = """
+import atexit, sys
+from pipeline.console import main
+atexit.register(lambda: print("TensorFlow:", type(sys.modules["tensorflow"]).__name__))
+main(["run", "config.yaml"], standalone_mode=False)
+"""
+
+
+def test_a_command_whose_components_are_all_cached_does_without_tensorflow(digits_run, tmp_path):
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(to_json(digits_run.config)))
+    command = [sys.executable, "-c", CACHED]
+    ended = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert ended.stdout.count("cached") == len(BEFORE_TRAINER + FROM_TRAINER) + 1
+    assert "TensorFlow: DeferredPackage" in ended.stdout
 
 
 def test_changed_training_setting_runs_trainer_and_what_follows(digits_run, configure, execute):

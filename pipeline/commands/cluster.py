@@ -26,7 +26,7 @@ def compile_command(config: Path, overrides: tuple[str, ...], output: Path, engi
 
     settings = load_any_config(config, overrides)
     check(settings, engine)
-    from pipeline.kubeflow.deferred import defer_everything
+    from pipeline.deferred import defer_everything
 
     with working("loading TFX"):
         defer_everything()

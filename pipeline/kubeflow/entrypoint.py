@@ -28,9 +28,9 @@ if __name__ == "__main__":
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2 as spec
 
+from pipeline.deferred import defer_heavy_packages, defer_tensorflow
 from pipeline.imports import leave_out_unused, uncollected
 from pipeline.kubeflow import artifact_types, parameters
-from pipeline.kubeflow.deferred import defer_heavy_packages, defer_tensorflow
 from pipeline.kubeflow.environment import ARTIFACT_ROOT, RUN_ID
 
 log = logging.getLogger("tfx_vision.entrypoint")

@@ -145,7 +145,7 @@ def test_deferred_package_is_loaded_once_for_all_threads(tmp_path, monkeypatch):
     """A thread that asks while another loads it waits, and neither sees half of it."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from pipeline.kubeflow.deferred import defer
+    from pipeline.deferred import defer
 
     (tmp_path / "slow_package").mkdir()
     (tmp_path / "slow_package/__init__.py").write_text("import time\nfirst = 1\ntime.sleep(0.3)\nlast = time.time()\n")

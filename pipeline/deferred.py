@@ -6,7 +6,8 @@ import re
 import sys
 import threading
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -29,6 +30,10 @@ NAMED = re.compile(
     r"|keras_tuner\.engine(\.base_tuner)?"
 )
 """Modules of which a graph keeps nothing but names: an executor's class is a string in it."""
+EXECUTORS = re.compile(
+    r"tfx\.components\.[a-z_.]*executor|components\.(?!image_example_gen)\w+\.executor|keras_tuner\.engine(\.base_tuner)?"
+)
+"""Those of them that are used by nothing but the component when it runs."""
 VALIDATION = {"StatsOptions": "statistics.stats_options", "DatasetListView": "utils.stats_util"}
 """Where TensorFlow Data Validation has what is used of it without its own code."""
 
@@ -125,7 +130,26 @@ def defer_everything() -> None:
         defer(name)
     defer("kfp.kubernetes", {})
     defer_heavy_packages()
-    sys.meta_path.insert(0, StandIns())
+    sys.meta_path.insert(0, StandIns(NAMED))
+
+
+@contextmanager
+def executors_unread() -> Iterator[None]:
+    """Has a graph built from the names of executors that take long to import; afterwards they are imported when run."""
+    stand_ins = StandIns(EXECUTORS)
+    defer("keras_tuner")
+    sys.meta_path.insert(0, stand_ins)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(stand_ins)
+        for name, module in list(sys.modules.items()):
+            if isinstance(module, NamesOnly) and stand_ins.names.fullmatch(name):
+                package, _, last = name.rpartition(".")
+                vars(sys.modules.get(package, module)).pop(last, None)
+                del sys.modules[name]
+        if isinstance(sys.modules["keras_tuner"], DeferredPackage):
+            del sys.modules["keras_tuner"]
 
 
 def beam_of_coders() -> Any:
@@ -137,8 +161,12 @@ def beam_of_coders() -> Any:
 class StandIns(MetaPathFinder, Loader):
     """Finds modules of which only the names of classes are wanted."""
 
+    def __init__(self, names: re.Pattern[str]):
+        """With the names of these modules."""
+        self.names = names
+
     def find_spec(self, name: str, path: Sequence[str] | None, target: Any = None) -> ModuleSpec | None:
-        return ModuleSpec(name, self) if NAMED.fullmatch(name) else None
+        return ModuleSpec(name, self) if self.names.fullmatch(name) else None
 
     def create_module(self, spec: ModuleSpec) -> types.ModuleType:
         module = NamesOnly(spec.name)
