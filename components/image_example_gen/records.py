@@ -21,4 +21,4 @@ def serialize(facts: Facts, encoded: bytes) -> bytes:
             feature[name].float_list.value.append(value)
         else:
             feature[name].int64_list.value.append(value)
-    return example.SerializeToString()
+    return example.SerializeToString(deterministic=True)

@@ -17,6 +17,7 @@ from components.image_example_gen.component import Quarantine
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.executor import Executor
 from pipeline.config import BeamConfig
+from pipeline.kubeflow.config import FlinkConfig
 from transform import features
 from transform.config import from_json, to_json
 
@@ -54,7 +55,7 @@ Ingest = Callable[..., Ingested]
 
 @pytest.fixture
 def ingest(tmp_path: Path) -> Ingest:
-    def ingest(path: Path | str, beam: BeamConfig | None = None, **settings: Any) -> Ingested:
+    def ingest(path: Path | str, beam: BeamConfig | FlinkConfig | None = None, **settings: Any) -> Ingested:
         config = from_json(DataConfig, {"path": str(path), "splits": SPLITS} | settings)
         outputs = {
             "examples": standard_artifacts.Examples(),
