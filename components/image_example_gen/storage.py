@@ -170,6 +170,9 @@ def refuse_lost_store(path: str, error: BaseException) -> None:
 class S3Stream(io.RawIOBase):
     """A file in S3 that can be read from any place, as a zip is."""
 
+    mode = "rb"
+    """As of a file: Beam decompresses nothing that has none."""
+
     def __init__(self, path: str):
         self._path, self._size, self._position = path, stat(path).size, 0
 

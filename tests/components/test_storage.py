@@ -1,15 +1,21 @@
 """Images in an object store: the same sources by the same code."""
 
 import csv
+import gzip
 import io
 import logging
 import os
 import shutil
+import struct
+import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tensorflow as tf
+from PIL import Image
 from tfx.components.example_gen.utils import calculate_splits_fingerprint_span_and_version
 from tfx.proto import example_gen_pb2
 
@@ -79,6 +85,63 @@ def test_listings_archives_and_patterns_are_read_from_a_store(bucket: str, pets:
         found = [item for part in source.parts(3) for item in part.read(part.what, config)]
         assert {(item.label, item.encoded) for item in found} == expected, name
     assert stat(f"{bucket}/kinds/pets.zip").size == len(archive.getvalue())
+
+
+def write_archives(pets: Path, folder: Path) -> list[str]:
+    """The pictures as archives, with the names under which they are to be read."""
+    with zipfile.ZipFile(folder / "pets.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(pets.glob("*/*")):
+            archive.write(file, f"pets/{file.parent.name}/{file.name}")
+    for kind in ("", ".gz", ".xz"):
+        with tarfile.open(folder / f"pets.tar{kind}", f"w:{kind[1:]}") as archive:
+            archive.add(pets, "pets")
+    return ["pets.zip", "pets.tar", "pets.tar.gz", "pets.tar.xz"]
+
+
+def write_tfrecords(pets: Path, folder: Path) -> list[str]:
+    """The pictures as TFRecords: in one file, compressed, and in three files."""
+    names = ["pets.tfrecord", "pets.tfrecord.gz", *(f"pets/train.tfrecord-{number}-of-3" for number in range(3))]
+    (folder / "pets").mkdir()
+    examples = []
+    for file in sorted(pets.glob("*/*")):
+        example = tf.train.Example()
+        example.features.feature["image"].bytes_list.value.append(file.read_bytes())
+        example.features.feature["label"].bytes_list.value.append(file.parent.name.encode())
+        examples.append(example.SerializeToString())
+    for number, name in enumerate(names):
+        kind = "GZIP" if name.endswith(".gz") else ""
+        with tf.io.TFRecordWriter(str(folder / name), kind) as writer:
+            for record in examples[number - 2 :: 3] if "/" in name else examples:
+                writer.write(record)
+    return [*names[:2], "pets/*.tfrecord-*", "pets/train.tfrecord-*-of-3"]
+
+
+def write_idx(pets: Path, folder: Path) -> list[str]:
+    """The pictures' pixels as a pair of IDX files, as it is and compressed."""
+    files = sorted(pets.glob("*/*"))
+    pixels = np.stack([np.asarray(Image.open(file)) for file in files])
+    labels = bytes(sorted({file.parent.name for file in files}).index(file.parent.name) for file in files)
+    images = struct.pack(">HBB4I", 0, 8, 4, *pixels.shape) + pixels.tobytes()
+    for name, content in (
+        ("train-images-idx4-ubyte", images),
+        ("train-labels-idx1-ubyte", struct.pack(">HBBI", 0, 8, 1, len(labels)) + labels),
+    ):
+        (folder / name).write_bytes(content)
+        (folder / f"{name}.gz").write_bytes(gzip.compress(content))
+    return ["train-images-idx4-ubyte", "train-images-idx4-ubyte.gz"]
+
+
+@pytest.mark.parametrize("write", [write_archives, write_tfrecords, write_idx])
+def test_files_of_many_images_in_a_store_give_the_records_and_splits_of_those_in_a_folder(
+    write: Callable[[Path, Path], list[str]], bucket: str, pets: Path, ingest: Ingest, tmp_path: Path
+) -> None:
+    folder = tmp_path / "größe"
+    folder.mkdir()
+    names = write(pets, folder)
+    upload(folder, f"{bucket}/{write.__name__} größe")
+    for name in names:
+        stored, local = ingest(f"{bucket}/{write.__name__} größe/{name}"), ingest(f"{folder}/{name}")
+        assert len(records(local)) == 90 and records(stored) == records(local), name
 
 
 def test_what_is_missing_in_a_store_is_said_at_once(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
