@@ -40,7 +40,10 @@ class BeamConfig:
     """How Beam runs the data steps on this machine."""
 
     runner: Literal["in_memory", "multi_processing"] = "in_memory"
-    """multi_processing costs 20 to 40 s of imports per worker and step; it pays from tens of thousands of photos."""
+    """in_memory: the process of the step, which starts at once; ImageExampleGen uses more cores all the same from 5,000
+    images on. The choice for most data. multi_processing: processes of Beam's, each with 20 to 40 s of imports in every
+    step; it pays from tens of thousands of photos. On several machines: kubeflow.flink. Beam's other runners, such as
+    DaskRunner, are refused: what they write was never compared with what these write."""
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     """Processes of multi_processing; 0 is one per core."""
 

@@ -57,6 +57,10 @@ def test_defaults_fill_what_is_not_given(file: Path) -> None:
         (MINIMAL + "transform: {channels: 2}", "transform.channels: 2 is refused: input should be 1 or 3"),
         (MINIMAL + "transform: {on_bad_image: skip}", "'mark' or 'fail'"),
         (MINIMAL + "transform: {steps: [rezise]}", "transform.steps: 'rezise' is no step; did you mean resize?"),
+        (
+            MINIMAL + "beam: {runner: DaskRunner}",
+            "beam.runner: 'DaskRunner' is refused: input should be 'in_memory' or 'multi_processing'",
+        ),
         (MINIMAL + "trainer: {learning_rate: .nan}", "trainer.learning_rate: nan is refused"),
         (MINIMAL + "trainer: {epochs: many}", "trainer.epochs: 'many' is refused"),
         (MINIMAL + "model: {filters: []}", "model.filters"),
