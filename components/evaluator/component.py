@@ -97,7 +97,7 @@ def evaluate(
             | "Sum" >> beam.CombinePerKey(sum)
         )
     _ = tally | "Write" >> beam.Map(
-        write_results, beam.pvalue.AsDict(changed), config, dict(models), folder, time.monotonic()
+        write_results, beam.pvalue.AsDict(changed), config, dict(models), folder, time.time()
     )
 
 
@@ -109,11 +109,14 @@ def write_results(
     folder: str,
     started: float,
 ) -> None:
-    """Judges what was counted and writes it, for us and for TensorFlow Model Analysis."""
+    """Judges what was counted and writes it, for us and for TensorFlow Model Analysis.
+
+    `started`: seconds since 1970, as another machine may have told the time then.
+    """
     from components.evaluator.results import evaluate_tally
     from components.evaluator.tfma_files import write_tfma_files
 
-    evaluation, misses = evaluate_tally(config, tally, robustness, time.monotonic() - started)
+    evaluation, misses = evaluate_tally(config, tally, robustness, time.time() - started)
     write_evaluation(evaluation, folder)
     write_requests(tally.samples, evaluation.classes, folder)
     write_tfma_files(evaluation, misses, config, folder, models)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from components.evaluator.config import LABEL, EvaluatorConfig
+from components.evaluator.corruptions import CHANGES
 from components.evaluator.evaluation import (
     Comparison,
     Evaluation,
@@ -51,7 +52,9 @@ def evaluate_tally(
         champion=champion,
         comparisons=comparisons(tally) if champion else [],
         mistakes=tally.mistakes,
-        robustness=[Robustness(name=name, scores=scores(robustness[name])) for name in robustness],
+        robustness=[
+            Robustness(name=name, scores=scores(robustness[name])) for name in ("", *CHANGES) if name in robustness
+        ],
         seconds=round(seconds, 3),
         reason=judgement.reason,
     )

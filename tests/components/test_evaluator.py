@@ -1,6 +1,7 @@
 """The evaluator: its metrics against scikit-learn's, its verdicts, and one pass of real models over real records."""
 
 import hashlib
+import json
 import random
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from sklearn.metrics import log_loss, precision_recall_fscore_support, roc_auc_s
 
 from components.evaluator import corruptions, metrics, tally
 from components.evaluator.config import EvaluatorConfig, Threshold
-from components.evaluator.evaluation import read_evaluation
+from components.evaluator.evaluation import FILE, read_evaluation
 from components.evaluator.results import evaluate_tally
 from components.evaluator.slices import band, describe
 from components.evaluator.tally import CANDIDATE, CHAMPION, Answers, score_rows
+from tests.beam_servers import SERVERS
 from tests.components.predictions import answers, count, evaluation
 
 NAMES = ["ant", "bee", "cow", "dog"]
@@ -305,12 +307,9 @@ def test_an_evaluation_survives_being_written(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory):
-    """Two saved models on three files of records; they know different classes and one says what it cannot read."""
-    import apache_beam as beam
+def task(tmp_path_factory: pytest.TempPathFactory) -> tuple[EvaluatorConfig, list[str], dict[str, str]]:
+    """Two saved models and three files of records; they know different classes and one says what it cannot read."""
     import tensorflow as tf
-
-    from components.evaluator.component import evaluate
 
     folder = tmp_path_factory.mktemp("evaluation")
 
@@ -362,10 +361,20 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory):
         with tf.io.TFRecordWriter(file, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
             for index, (word, label) in list(enumerate(words))[shard::3]:
                 writer.write(example(index, f"{word} {index}", label, 30 if index % 2 else 300))
-    output, models = folder / "evaluation", {CANDIDATE: str(folder / "new"), CHAMPION: str(folder / "old")}
     config = EvaluatorConfig(min_class_accuracy=0.9, slices=[["size"]], robustness=9)
+    return config, files, {CANDIDATE: str(folder / "new"), CHAMPION: str(folder / "old")}
+
+
+@pytest.fixture(scope="module")
+def evaluated(task, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is found of them."""
+    import apache_beam as beam
+
+    from components.evaluator.component import evaluate
+
+    output = tmp_path_factory.mktemp("found") / "evaluation"
     with beam.Pipeline("FnApiRunner") as pipeline:
-        evaluate(pipeline, config, files, models, str(output))
+        evaluate(pipeline, *task, str(output))
     return output
 
 
@@ -383,6 +392,36 @@ def test_both_models_see_the_same_images_by_their_own_classes(evaluated: Path) -
     assert [(one.label, one.predicted) for one in found.mistakes] == [("dog", "cat")] * 3
     assert found.misses == ["accuracy over the images of class dog is 0.8235, 0.0765 below the threshold 0.9000"]
     assert {one.name: one.scores.images for one in found.robustness} == dict.fromkeys(["", *corruptions.CHANGES], 9)
+
+
+def test_changes_are_told_in_one_order_whatever_order_a_runner_has(some: Answers) -> None:
+    config, sums = EvaluatorConfig(robustness=600), score_rows(some, 1).sum(axis=0)
+    names = ["", *corruptions.CHANGES]
+    counted = count(NAMES, some.labels, {CANDIDATE: some}, config)
+    found = evaluate_tally(config, counted, {name: sums for name in reversed(names)}, 0.0)[0]
+    assert [one.name for one in found.robustness] == names
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("servers", SERVERS)
+def test_workers_of_a_job_server_find_the_same(servers, task, evaluated: Path, tmp_path: Path) -> None:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    from components.evaluator.component import evaluate
+
+    with servers(tmp_path / "servers") as found:
+        options = PipelineOptions(found.options().arguments)
+        with beam.Pipeline(options=options) as pipeline:
+            evaluate(pipeline, *task, str(tmp_path / "evaluation"))
+        assert found.workers >= 1
+    # What is added up in another order may differ in the last digit.
+    here, there = (
+        json.loads((folder / FILE).read_text(), parse_float=lambda digits: round(float(digits), 9))
+        for folder in (evaluated, tmp_path / "evaluation")
+    )
+    assert 0 < there.pop("seconds") < 600 and here.pop("seconds")
+    assert there == here
 
 
 def test_tensorflow_model_analysis_opens_the_evaluation(evaluated: Path) -> None:
