@@ -63,7 +63,7 @@ def read_example(path: str, folder: str) -> Iterator[bytes]:
         example = example_pb2.Example()
         example.features.feature[features.IMAGE].bytes_list.value.append(content)
         example.features.feature[features.PATH].bytes_list.value.append(path.encode())
-        yield example.SerializeToString()
+        yield example.SerializeToString(deterministic=True)
 
 
 class Driver(ObservingDriver):
