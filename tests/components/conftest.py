@@ -41,6 +41,11 @@ class Ingested:
             found.append({name: getattr(value, value.WhichOneof("kind")).value[0] for name, value in feature.items()})
         return found
 
+    def files(self) -> dict[str, bytes]:
+        """Every file by its path: examples, facts, quarantine and duplicates."""
+        root = Path(self.examples.uri).parent
+        return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
+
     def splits(self) -> dict[str, str]:
         """Split by the last two parts of the path."""
         return {

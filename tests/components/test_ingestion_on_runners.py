@@ -31,12 +31,6 @@ def images(digits_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def files(found: Ingested) -> dict[str, bytes]:
-    """Every file of an execution by its path: examples, facts, quarantine and duplicates."""
-    root = Path(found.examples.uri).parent
-    return {str(file.relative_to(root)): file.read_bytes() for file in root.rglob("*") if file.is_file()}
-
-
 def serialized(found: Ingested, split: str) -> list[bytes]:
     """The records of a split as they were written, sorted."""
     names = tf.io.gfile.glob(f"{found.examples.uri}/Split-{split}/*")
@@ -48,7 +42,7 @@ def assert_same(found: Ingested, expected: Ingested) -> None:
     assert sum(counts.values()) == 1797 and found.quarantine["images"] == 1801
     for split in features.SPLITS:
         assert serialized(found, split) == serialized(expected, split)
-    assert files(found) == files(expected)
+    assert found.files() == expected.files()
 
 
 def test_records_are_serialized_in_one_order_of_their_features(pets: Path, ingest: Ingest) -> None:
