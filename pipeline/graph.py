@@ -20,6 +20,7 @@ from components.infra_validator.component import InfraValidator
 from components.pusher.component import Pusher
 from components.report.component import Report
 from components.schema_gen.component import SchemaError, SchemaGen, parse_schema
+from components.span_window.resolver import span_window
 from components.statistics_gen.component import StatisticsGen
 from components.transform.component import Transform
 from components.tuner.component import Tuner
@@ -53,7 +54,12 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         schema_gen.outputs["schema"],
         validator.outputs["anomalies"],
     )
-    transform = Transform(example_gen.outputs["examples"], example_gen.outputs["facts"], config.transform)
+    window = None
+    if config.data.num_spans > 1:
+        window = span_window(config.data.num_spans, example_gen.outputs["examples"], example_gen.outputs["facts"])
+        window.add_upstream_node(gate)
+    ingested = window or example_gen
+    transform = Transform(ingested.outputs["examples"], ingested.outputs["facts"], config.transform)
     transform.add_upstream_node(gate)
     data = {
         "examples": transform.outputs["transformed_examples"],
@@ -77,8 +83,10 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         custom_config=only(custom_config, "transform", *TRAINING),
     )
     champion = Champion(trainer.outputs["model"], config.destination)
+    # A test split of its own is the same in every span.
+    tested = example_gen if config.data.test_path else ingested
     evaluator = Evaluator(
-        example_gen.outputs["examples"],
+        tested.outputs["examples"],
         model=trainer.outputs["model"],
         baseline_model=champion.outputs["champion"],
         config=config.evaluator,
@@ -108,7 +116,7 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
     report = Report(
         config=json.dumps(to_json(config), sort_keys=False),
         destination=config.destination,
-        examples=example_gen.outputs["examples"],
+        examples=ingested.outputs["examples"],
         statistics=statistics_gen.outputs["statistics"],
         schema=schema_gen.outputs["schema"],
         anomalies=validator.outputs["anomalies"],
@@ -123,7 +131,9 @@ def create_pipeline(config: PipelineConfig, cluster_root: str | None = None) -> 
         infra_blessing=infra_blessing,
         pushed_model=pusher.outputs["pushed_model"],
     )
-    components = [example_gen, statistics_gen, schema_gen, validator, gate, transform]
+    components = [example_gen, statistics_gen, schema_gen, validator, gate]
+    components += [window] if window else []
+    components += [transform]
     components += [search[0]] if search else []
     components += [
         *([warm_start] if warm_start else []),

@@ -17,6 +17,7 @@ ACTIVITIES = {
     "SchemaGen": "propose a schema from the training split",
     "ExampleValidator": "compare every split with the schema",
     "DataGate": "stop here if the data has anomalies",
+    "SpanWindow": "choose the spans to train on",
     "Transform": "decode, resize and pack the images",
     "Tuner": "search hyperparameters",
     "BestHyperparameters": "take the hyperparameters of an earlier run",

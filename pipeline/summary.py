@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from pyarrow import parquet
 from rich.console import Console
 from rich.markup import escape
 from tfx.types import artifact_utils
@@ -15,6 +16,8 @@ from components.evaluator.evaluation import Evaluation, read_evaluation
 from components.infra_validator.component import SKIPPED, read_trial
 from components.infra_validator.trial import Trial
 from components.report.page import PAGE
+from components.span_window.resolver import NAME
+from components.span_window.spans import told
 from pipeline.config import PipelineConfig
 from pipeline.execution import Result
 from pipeline.progress import duration
@@ -45,7 +48,8 @@ def show(config: PipelineConfig, results: Mapping[str, Result], console: Console
     blessed = not misses
     rows = {
         "Accuracy": accuracy(config, verdict),
-        "Images": images(results["StatisticsGen"]),
+        "Images": images(results["StatisticsGen"], of_span=NAME in results),
+        "Training": trained_on(results),
         "Server": server(trial),
         "Model": model(config, results["Pusher"]),
         "Time": f"{duration(seconds)}, {cached} of {len(results)} components cached",
@@ -104,11 +108,22 @@ def accuracy(config: PipelineConfig, verdict: Evaluation) -> str:
     )
 
 
-def images(statistics: Result) -> str:
-    """train 54,000, eval 6,000, test 10,000."""
+def images(statistics: Result, *, of_span: bool) -> str:
+    """train 54,000, eval 6,000, test 10,000; with the number of the span where there are others."""
     [artifact] = statistics.outputs["statistics"]
     counts = {split: sum(class_counts(proto).values()) for split, proto in load_statistics(artifact).items()}
-    return ", ".join(f"{split} {count:,}" for split, count in counts.items())
+    told_counts = ", ".join(f"{split} {count:,}" for split, count in counts.items())
+    return f"{told_counts} in span {artifact.span}" if of_span else told_counts
+
+
+def trained_on(results: Mapping[str, Result]) -> str:
+    """Spans 1-3 (12,000 images); "" where there is no window."""
+    if NAME not in results:
+        return ""
+    facts = results[NAME].outputs["facts"]
+    files = [file for span in facts for file in Path(span.uri, "Split-train").glob("*.parquet")]
+    images = sum(parquet.read_metadata(file).num_rows for file in files)  # without TensorFlow, which may not be loaded
+    return f"{told(sorted(span.span for span in facts))} ({images:,} images)"
 
 
 def model(config: PipelineConfig, pusher: Result) -> str:

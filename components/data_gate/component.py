@@ -37,7 +37,7 @@ class Driver(ObservingDriver):
     def observe(self, execution_info: data_types.ExecutionInfo) -> dict[str, str | int]:
         current = artifact_utils.get_single_instance(execution_info.input_dict["statistics"])
         with self._metadata_handle as handle:
-            passed = passed_statistics(handle.store, execution_info.pipeline_node)
+            passed = passed_statistics(handle.store, context_name(execution_info.pipeline_node))
         earlier = [artifact for artifact in passed if span_of(artifact) < current.span]
         if not earlier:
             return {"previous_span": 0, "previous_statistics": ""}
@@ -45,10 +45,15 @@ class Driver(ObservingDriver):
         return {"previous_span": span_of(newest), "previous_statistics": newest.uri}
 
 
-def passed_statistics(store: Any, node: Any) -> list[metadata_store_pb2.Artifact]:
-    """Statistics that earlier executions of a node accepted, as the metadata store has them."""
+def context_name(node: Any) -> str:
+    """What the metadata store calls a node of a pipeline."""
     [name] = [one.name.field_value.string_value for one in node.contexts.contexts if one.type.name == "node"]
-    context = store.get_context_by_type_and_name("node", name)
+    return str(name)
+
+
+def passed_statistics(store: Any, gate: str) -> list[metadata_store_pb2.Artifact]:
+    """Statistics that earlier executions of a gate accepted, as the metadata store has them."""
+    context = store.get_context_by_type_and_name("node", gate)
     executions = store.get_executions_by_context(context.id) if context else []
     done = [one.id for one in executions if one.last_known_state == metadata_store_pb2.Execution.COMPLETE]
     if not done:

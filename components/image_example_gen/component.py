@@ -59,9 +59,14 @@ class ImageExampleGen(base_beam_component.BaseBeamComponent):
     def __init__(self, config: DataConfig):
         super().__init__(
             spec=ImageExampleGenSpec(
-                config=json.dumps(to_json(config)),
+                config=json.dumps(relevant(config)),
                 examples=types.Channel(type=standard_artifacts.Examples),
                 facts=types.Channel(type=standard_artifacts.Examples),
                 quarantine=types.Channel(type=Quarantine),
             )
         )
+
+
+def relevant(config: DataConfig) -> dict[str, Any]:
+    """The settings as JSON, without how many spans are used: another window is no reason to read images again."""
+    return {name: value for name, value in to_json(config).items() if name != "num_spans"}

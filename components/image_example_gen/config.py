@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 
 from transform.config import settings
 
+SPAN = re.compile(r"\{(SPAN|YYYY|MM|DD)(:\d+)?\}")
+"""What stands for a span in a path."""
+
 
 @settings
 class SplitConfig:
@@ -95,6 +98,9 @@ class DataConfig:
     TFRecord or IDX files; local, gs:// or s3://. {SPAN}, {VERSION}, {YYYY}, {MM} and {DD} find the newest span."""
     span: Annotated[int, Field(ge=-1)] = -1
     """The span to read: its number, or days since 1970 where it is a date; -1 is the newest."""
+    num_spans: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Spans to train and judge on: the one just read and those before it, as earlier runs read them and the gate let
+    them pass. On this machine only."""
     test_path: str | None = None
     """A second such place, held out by the dataset's authors: it becomes the test split as it is."""
     source: Literal["auto", "folders", "listing", "archive", "tfrecords", "idx"] = "auto"
@@ -129,6 +135,22 @@ class DataConfig:
             raise ValueError("test_path is the test split, so splits.test must be 0")
         if self.test_path is not None and self.splits.mode == "predefined":
             raise ValueError("test_path is the test split, so splits.mode cannot be predefined")
+        return self
+
+    @model_validator(mode="after")
+    def _spans_of_a_window_are_split_alike(self) -> "DataConfig":
+        if self.num_spans == 1:
+            return self
+        if not SPAN.search(self.path):
+            raise ValueError(
+                f"num_spans is {self.num_spans}, but path {self.path} has no spans; put {{SPAN}} or a date into it"
+            )
+        moving = f"splits.mode {self.splits.mode}" if self.splits.mode in ("auto", "stratified") else ""
+        if moving or self.duplicates.together:
+            raise ValueError(
+                f"num_spans is {self.num_spans}, and {moving or 'duplicates.together'} may put a picture into train in "
+                "one span and into test in another; take splits.mode buckets without duplicates.together"
+            )
         return self
 
     @model_validator(mode="after")

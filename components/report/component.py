@@ -124,6 +124,7 @@ def gather(
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
         evaluation=evaluation,
         outcome=gather_outcome(inputs, config),
+        spans=sorted(artifact.span for artifact in inputs["examples"]),
         splits=splits,
         input_size=(config["transform"]["width"], config["transform"]["height"]),
         schema=describe_schema(artifact_utils.get_single_uri(inputs["schema"])),
@@ -140,12 +141,18 @@ def gather(
         versions={"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES},
         configuration=yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100),
         pushes=gather_pushes(destination),
-        folders={key: artifact_utils.get_single_uri(artifacts) for key, artifacts in inputs.items() if artifacts},
+        folders={key: artifacts[0].uri for key, artifacts in inputs.items() if len(artifacts) == 1},
     )
 
 
 def gather_splits(inputs: Mapping[str, list[types.Artifact]], wrong: records.Wanted) -> dict[str, SplitContents]:
-    """Each split's statistics, anomalies and a few pictures; of the test split also those that are wanted."""
+    """Each split's statistics, anomalies and a few pictures, of the newest span; of the test splits also those that are
+    wanted.
+    """
+    *earlier, newest = sorted(inputs["examples"], key=lambda artifact: artifact.span)
+    for span in earlier:
+        for batch in records.read_split(artifact_utils.get_split_uri([span], "test")):
+            wrong.add(batch)
     statistics = load_statistics(artifact_utils.get_single_instance(inputs["statistics"]))
     anomalies = load_anomalies(artifact_utils.get_single_instance(inputs["anomalies"]))
     classes = sorted({name for proto in statistics.values() for name in class_counts(proto)}, key=natural)[
@@ -155,9 +162,8 @@ def gather_splits(inputs: Mapping[str, list[types.Artifact]], wrong: records.Wan
     splits = {}
     for split in features.SPLITS:
         counts = class_counts(statistics[split])
-        folder = artifact_utils.get_split_uri(inputs["examples"], split)
         found = records.survey(
-            folder,
+            artifact_utils.get_split_uri([newest], split),
             split,
             sum(counts.values()),
             classes=classes,

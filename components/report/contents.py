@@ -160,6 +160,8 @@ class Contents:
     """The resolved configuration as YAML."""
     pushes: Sequence[Push] = ()
     """Every version at the serving destination, the newest first."""
+    spans: Sequence[int] = ()
+    """Trained on, oldest first; the splits tell of the last of them."""
     folders: Mapping[str, str] = field(default_factory=dict)
     """The folder of each input artifact, by the component's name of the input: what `read` looks into."""
 

@@ -22,6 +22,11 @@ def check(config: AnyConfig, engine: Engine) -> None:
         raise ConfigError("kubeflow.image: is required to compile; give the image that `make image` built and pushed")
     if engine == "vertex" and not (kubeflow.pipeline_root or "").startswith("gs://"):
         raise ConfigError("kubeflow.pipeline_root: Vertex AI needs a gs:// folder for the artifacts")
+    if isinstance(config, PipelineConfig) and config.data.num_spans > 1:
+        raise ConfigError(
+            f"data.num_spans: {config.data.num_spans} spans are found by a Resolver, which a cluster does not have; "
+            "set it to 1"
+        )
     check_shared_work(config, engine)
     for key, path in paths(config):
         if not path or "://" in path:

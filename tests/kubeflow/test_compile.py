@@ -221,6 +221,7 @@ WORKERS = {"image": "i", "shared_volume": {"claim": "shared"}, "steps": {"traine
         ({"kubeflow": WORKERS | {"shared_volume": None}}, "kubeflow.steps.trainer.workers: needs a volume that all"),
         ({"kubeflow": {"image": "i", "flink": {}}}, "kubeflow.flink: needs a volume that all"),
         ({"kubeflow": WORKERS, "trainer": {"strategy": "mirrored"}}, "trainer.strategy: mirrored trains in one pod"),
+        ({"data": {"path": "s3://i/{SPAN}", "num_spans": 2}}, "data.num_spans: 2 spans are found by a Resolver"),
         ({"kubeflow": WORKERS, "trainer": {"batch_size": 64}}, "64 images cannot be shared equally by 3 replicas"),
     ],
 )

@@ -71,6 +71,16 @@ def test_defaults_fill_what_is_not_given(file: Path) -> None:
         ("name: flowers", "data: is required"),
         ("name: flowers\ndata: {path: a, splits: {test: 0}}", "data: splits.test is 0 and there is no test_path"),
         ("name: flowers\ndata: {path: a, test_path: b}", "splits.test must be 0"),
+        ("name: flowers\ndata: {path: a, num_spans: 2}", "data: num_spans is 2, but path a has no spans"),
+        ("name: flowers\ndata: {path: 'a/{SPAN}', num_spans: 0}", "data.num_spans: 0 is refused"),
+        (
+            "name: flowers\ndata: {path: 'a/{YYYY}-{MM}-{DD}', num_spans: 2, splits: {mode: stratified}}",
+            "splits.mode stratified may put a picture into train in one span and into test in another",
+        ),
+        (
+            "name: flowers\ndata: {path: 'a/{SPAN:3}', num_spans: 2, duplicates: {together: true}}",
+            "duplicates.together may put a picture into train in one span",
+        ),
         ("just words", "should hold keys and values"),
         ("", "should hold keys and values"),
         ("a: [", "is not YAML"),
