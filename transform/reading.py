@@ -41,10 +41,14 @@ def read_images(encoded: tf.Tensor, config: TransformConfig) -> tuple[tf.Tensor,
 
 @functools.cache
 def _reader(config: str) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """`read_images`, traced once in a process: TFT traces `preprocessing_fn` nine times, and this is most of it."""
+    """`read_images`, traced once in a process: TFT traces `preprocessing_fn` nine times, and this is most of it.
+
+    Not by `tf.function`, which has the results wait for the operations on datasets, in an order that differs from
+    process to process: TFT would take the graph for another and find nothing in its cache.
+    """
     settings = from_json(TransformConfig, json.loads(config))
     signature = [tf.TensorSpec([None], tf.string)]
-    return tf.function(lambda encoded: _read_images(encoded, settings), input_signature=signature, autograph=False)
+    return tf.compat.v1.wrap_function(lambda encoded: _read_images(encoded, settings), signature)
 
 
 def _read_images(encoded: tf.Tensor, config: TransformConfig) -> tuple[tf.Tensor, tf.Tensor]:

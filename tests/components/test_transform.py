@@ -2,6 +2,9 @@
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -146,6 +149,32 @@ def test_a_new_span_costs_the_analysis_of_its_own_images_only(tmp_path):
     assert again[1][0] == pytest.approx(pixels.mean((0, 1, 2)), rel=1e-6)
     third = analysed(tmp_path, [first, second], "third", earlier=tmp_path / "again" / "cache")
     assert third == (0, *again[1:]), "the newest cache has all of it"
+
+
+KEYS = """
+from functools import partial
+from tensorflow_transform.beam.analysis_graph_builder import get_analysis_cache_entry_keys
+from tensorflow_transform.beam.analyzer_cache import DatasetKey
+from tfx_bsl.tfxio.tensor_adapter import TensorAdapter
+from components.transform.analysis import INPUTS, layout
+from transform.config import TransformConfig, to_json
+from transform.preprocessing import preprocessing_fn
+settings = {"transform": to_json(TransformConfig(height=6, width=5, normalization="standardize"))}
+specs = TensorAdapter(layout(INPUTS)).OriginalTypeSpecs()
+function = partial(preprocessing_fn, custom_config=settings)
+print(sorted(key.hex() for key in get_analysis_cache_entry_keys(function, specs, [DatasetKey("span")], False)))
+"""
+"""Prints what TFT's cache calls its entries."""
+
+
+def test_what_is_in_the_cache_is_found_again_by_another_process():
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", KEYS], env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in "012"
+    ]
+    assert found[0].count(b",") == 3 and found[0] == found[1] == found[2]
 
 
 @pytest.mark.parametrize("change", [{"on_bad_image": "fail"}, {"normalization": "rescale"}])
