@@ -38,6 +38,12 @@ def build_strategy(name: str) -> tf.distribute.Strategy:
     return tf.distribute.OneDeviceStrategy("/gpu:0" if gpus else "/cpu:0")
 
 
+def name_of(strategy: tf.distribute.Strategy) -> str:
+    """The name in `tf.distribute`, such as "MultiWorkerMirroredStrategy"; some classes are called otherwise."""
+    public = (name for name in dir(tf.distribute) if getattr(tf.distribute, name) is type(strategy))
+    return next(public, type(strategy).__name__)
+
+
 def _in_cluster() -> str | None:
     """The strategy that TF_CONFIG asks for; None without one."""
     cluster = json.loads(os.environ.get("TF_CONFIG", "{}")).get("cluster")

@@ -13,7 +13,14 @@ from trainer_module.compilation import compiled_model, make_reproducible
 from trainer_module.fitting import fit
 from trainer_module.model_card import write_extras
 from trainer_module.settings import TrainingSettings, read_settings
-from trainer_module.strategies import build_strategy, global_batch_size, is_chief, wait_for_chief, written_by_chief
+from trainer_module.strategies import (
+    build_strategy,
+    global_batch_size,
+    is_chief,
+    name_of,
+    wait_for_chief,
+    written_by_chief,
+)
 from trainer_module.transfer import save_backbone
 from trainer_module.warm_start import identity_of, warm_start
 from transform import features
@@ -55,7 +62,7 @@ def run_fn(fn_args: "FnArgs") -> None:
         "training %s with %s parameters under %s, %d replicas of %d images a step",
         model.name,
         f"{model.count_params():,}",
-        type(strategy).__name__,
+        name_of(strategy),
         strategy.num_replicas_in_sync,
         settings.trainer.batch_size // strategy.num_replicas_in_sync,
     )

@@ -14,7 +14,7 @@ import pytest
 from trainer_module import parameter_server
 from trainer_module.config import TrainerConfig
 from trainer_module.settings import TrainingSettings
-from trainer_module.strategies import build_strategy, global_batch_size
+from trainer_module.strategies import build_strategy, global_batch_size, name_of
 
 TOLERANCE = 1e-5
 """Of every weight after three epochs: the workers add up their gradients in another order."""
@@ -71,6 +71,18 @@ def test_two_workers_train_the_same_model_as_one_and_end_when_the_chief_alone_ha
     for name, values in histories[1].items():
         assert histories[0][name] == pytest.approx(values, abs=1e-4)
     assert len(list((tmp_path / "two").glob("tensorboard/train/events*"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"),
+    [
+        ("one_device", "OneDeviceStrategy"),
+        ("mirrored", "MirroredStrategy"),
+        ("multi_worker", "MultiWorkerMirroredStrategy"),
+    ],
+)
+def test_the_log_calls_a_strategy_what_tensorflow_s_documentation_does(setting, name):
+    assert name_of(build_strategy(setting)) == name
 
 
 def test_without_a_tpu_the_setting_to_change_is_told(monkeypatch):
