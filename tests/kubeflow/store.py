@@ -60,8 +60,8 @@ def object_path(uri: str) -> str:
 
 
 @contextlib.contextmanager
-def running_store(weed: str, folder: Path) -> Iterator[Store]:
-    """SeaweedFS with its data in a folder, for as long as the context lasts."""
+def running_store(weed: str, folder: Path, *options: str) -> Iterator[Store]:
+    """SeaweedFS with its data in a folder, for as long as the context lasts; `options` are further ones of its own."""
     master, volume, filer, s3 = free_ports(4)
     command = [weed, "server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-dir={folder}", "-filer", "-s3"]
     # Each also takes its number plus 10000 for gRPC unless told otherwise.
@@ -70,7 +70,7 @@ def running_store(weed: str, folder: Path) -> Iterator[Store]:
     command += [f"-master.port.grpc={ports[0]}", f"-volume.port.grpc={ports[1]}", f"-filer.port.grpc={ports[2]}"]
     command += [f"-s3.port.grpc={ports[3]}", "-master.volumeSizeLimitMB=256", "-volume.max=50"]
     # Servers nobody asked for, on fixed ports: a second store on this machine would not start.
-    command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
+    command += ["-s3.port.iceberg=0", "-s3.port.lance=0", *options]
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "weed.log").open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
@@ -84,10 +84,12 @@ def running_store(weed: str, folder: Path) -> Iterator[Store]:
 
 
 def wait_until_ready(store: Store, process: subprocess.Popen, output: Path) -> None:
+    """Until an object can be written, or is refused for want of a key."""
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.HTTPError):
-            store.make_bucket("ready")
+            if store._client.put("/ready").status_code == httpx.codes.FORBIDDEN:
+                return
             store._client.put("/ready/probe", content=b"1").raise_for_status()
             return
         time.sleep(0.5)

@@ -1,19 +1,26 @@
 """What docs/kubeflow.md and kfp/ tell people to use is well-formed."""
 
+import json
 import re
 import shlex
 import subprocess
 from pathlib import Path
 
+import boto3
 import click
 import kubernetes_validate
 import pytest
 import yaml
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from store import running_store
 
 from pipeline import console
-from pipeline.config import build_config
+from pipeline.config import PipelineConfig, build_config
 from pipeline.kubeflow.check import check
+from pipeline.kubeflow.compile import compile_pipeline
 from pipeline.kubeflow.config import FlinkConfig, SharedVolume
+from pipeline.kubeflow.parameters import RUN_PARAMETERS
 
 PROJECT = Path(__file__).parents[2]
 GUIDE = (PROJECT / "docs/kubeflow.md").read_text(encoding="utf-8")
@@ -80,11 +87,16 @@ def test_flink_is_where_the_configuration_s_defaults_look_for_it():
     assert job_server["image"].endswith(f":{version}")
 
 
-def test_the_guide_s_configuration_is_accepted_and_fits_the_manifests():
+def configuration() -> PipelineConfig:
+    """The guide's sections put together."""
     document: dict = {"name": "digits"}
     for block in re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL):
         merge(document, yaml.safe_load(block))
-    config = build_config(document, "the guide")
+    return build_config(document, "the guide")
+
+
+def test_the_guide_s_configuration_is_accepted_and_fits_the_manifests():
+    config = configuration()
     check(config, "kubeflow")
     claims = {one["metadata"]["name"] for one in manifests("cluster") if one["kind"] == "PersistentVolumeClaim"}
     assert {volume.claim for volume in (*config.kubeflow.volumes, config.kubeflow.shared_volume)} == claims
@@ -99,6 +111,51 @@ def merge(document: dict, further: dict) -> None:
             merge(document.setdefault(key, {}), value)
         else:
             document[key] = value
+
+
+def test_the_guide_s_run_parameters_are_those_of_the_compiled_pipeline(tmp_path):
+    compile_pipeline(configuration(), tmp_path / "pipeline.yaml")
+    compiled, _ = yaml.safe_load_all((tmp_path / "pipeline.yaml").read_text())
+    [sentence] = re.findall(r"^Run parameters: (.*?)\. ", GUIDE, re.MULTILINE | re.DOTALL)
+    told = re.findall(r"`(\w+)`", sentence)
+    assert told == list(RUN_PARAMETERS)
+    assert set(told) - {"test_path"} == set(compiled["root"]["inputDefinitions"]["parameters"])
+
+
+def test_kubeflow_s_launcher_finds_the_store_with_a_pair_of_keys_that_it_knows(weed, tmp_path):
+    """The ConfigMap against the store's Service and the secret, and the guide's file of keys given to SeaweedFS."""
+    services = {one["metadata"]["name"]: one for one in manifests("cluster") if one["kind"] == "Service"}
+    [launcher] = [one["data"] for one in manifests("cluster") if one["metadata"]["name"] == "kfp-launcher"]
+    settings = yaml.safe_load(launcher["providers"])["s3"]["default"]
+    [port] = services["store"]["spec"]["ports"]
+    assert settings["endpoint"] == f"http://store.kubeflow:{port['port']}"
+    assert f"becomes `{launcher['defaultPipelineRoot']}`" in GUIDE
+    secret = settings["credentials"]["secretRef"]
+    [made] = [
+        words for words in commands("kubectl") if words[:4] == ["create", "secret", "generic", secret["secretName"]]
+    ]
+    assert {secret["accessKeyKey"], secret["secretKeyKey"]} < {word.removeprefix("--from-file=") for word in made}
+
+    [keys] = re.findall(r"```json\n(.*?)```", GUIDE, re.DOTALL)
+    (tmp_path / "s3.json").write_text(keys)
+    [pair] = json.loads(keys)["identities"][0]["credentials"]
+    with running_store(weed, tmp_path / "store", f"-s3.config={tmp_path}/s3.json") as store:
+        client, stranger = (
+            boto3.client(
+                "s3",
+                endpoint_url=store.endpoint,
+                region_name=settings["region"],
+                aws_access_key_id=pair["accessKey"],
+                aws_secret_access_key=key,
+                config=Config(retries={"total_max_attempts": 10}),
+            )
+            for key in (pair["secretKey"], "another")
+        )
+        bucket = launcher["defaultPipelineRoot"].split("/")[2]
+        client.put_object(Bucket=bucket, Key="v2/digits", Body=b"1")
+        assert client.get_object(Bucket=bucket, Key="v2/digits")["Body"].read() == b"1"
+        with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+            stranger.put_object(Bucket=bucket, Key="v2/digits", Body=b"2")
 
 
 def commands(program: str) -> list[list[str]]:
@@ -144,7 +201,7 @@ def test_make_takes_the_guide_s_commands(words):
 
 def test_kubectl_gets_files_that_are_checked_and_objects_that_are_mounted():
     known = {named(one) for one in manifests("cluster")}
-    mounted = str(manifests("cluster"))
+    mounted = str(manifests("cluster")) + str([secret.name for secret in configuration().kubeflow.secrets])
     for words in commands("kubectl"):
         if words[0] == "apply":
             for name in words[2::2]:
