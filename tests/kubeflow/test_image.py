@@ -18,8 +18,12 @@ from serving import versions
 
 pytestmark = pytest.mark.slow
 IMAGE = os.environ.get("TFX_VISION_IMAGE", "")
-LARGEST = 2.6e9
-"""Bytes of the image without CUDA; the guide says how large it is."""
+LARGEST, LARGEST_WITH_CUDA = 2.6e9, 6.9e9
+"""Bytes of the image; the guide says how large it is."""
+OF_CUDA = "cudart cublas cublasLt cudnn cufft cusolver cusparse cupti nccl nvrtc".split()
+"""Libraries without which a GPU is not used, or not whole."""
+CUDNN = "pkg:pypi/nvidia-cudnn-cu12"
+"""Which is in the image with CUDA only."""
 IMPORTS = """
 import importlib, pkgutil
 for package in "transform", "trainer_module", "components", "serving", "pipeline":
@@ -27,6 +31,24 @@ for package in "transform", "trainer_module", "components", "serving", "pipeline
         importlib.import_module(module.name)
 for name in "io.gcp.gcsio", "io.aws.s3filesystem", "runners.worker.worker_pool_main", "runners.worker.sdk_worker_main":
     importlib.import_module("apache_beam." + name)
+"""
+LIBRARIES = """
+import ctypes, glob, json, os, tensorflow
+packages = os.path.dirname(os.path.dirname(tensorflow.__file__))
+loaded, missing = [], {}
+for path in sorted(glob.glob(f"{packages}/nvidia/*/lib/*.so.*")):
+    try:
+        ctypes.CDLL(path)
+        loaded.append(os.path.basename(path).split(".")[0])
+    except OSError as error:
+        missing[os.path.basename(path).split(".")[0]] = str(error).split(":")[0]
+compiler, bitcode = (f"{packages}/nvidia/cuda_nvcc/{name}" for name in ("bin/ptxas", "nvvm/libdevice/libdevice.10.bc"))
+print(json.dumps({
+    "CUDA": tensorflow.test.is_built_with_cuda(),
+    "loaded": loaded,
+    "missing": missing,
+    "compiler": os.access(compiler, os.X_OK) and os.path.exists(bitcode),
+}))
 """
 
 
@@ -58,19 +80,23 @@ def test_it_ends_with_a_pushed_model(docker, store, cluster_config, digits_folde
     print(json.dumps({name: round(task.seconds, 1) for name, task in run.tasks.items()}))
 
 
+def packages(docker) -> set[str]:
+    """What the bill of materials names, without versions."""
+    shown = ["run", "--rm", "--network=none", "--entrypoint=cat", IMAGE, "/opt/venv/sbom.cdx.json"]
+    bill = json.loads(subprocess.run([docker, *shown], check=True, capture_output=True, text=True).stdout)
+    return {component["purl"].split("@")[0] for component in bill["components"]}
+
+
 def test_image_says_what_it_is_and_what_is_in_it(docker):
     inspected = subprocess.run([docker, "inspect", IMAGE], check=True, capture_output=True, text=True).stdout
     [image] = json.loads(inspected)
     config = image["Config"]
     assert config["User"] == "65532:65532"
     assert config["Labels"]["org.opencontainers.image.title"] == "tfx-vision"
-    shown = ["run", "--rm", "--network=none", "--entrypoint=cat", IMAGE, "/opt/venv/sbom.cdx.json"]
-    bill = json.loads(subprocess.run([docker, *shown], check=True, capture_output=True, text=True).stdout)
-    purls = {component["purl"].split("@")[0] for component in bill["components"]}
+    purls = packages(docker)
     assert {"pkg:pypi/tensorflow", "pkg:pypi/tfx-vision", "pkg:deb/debian/libc6"} <= purls
     assert not {"pkg:deb/debian/gcc", "pkg:pypi/pytest"} & purls
-    if "pkg:pypi/nvidia-cudnn-cu12" not in purls:
-        assert image["Size"] < LARGEST
+    assert image["Size"] < (LARGEST_WITH_CUDA if CUDNN in purls else LARGEST)
 
 
 def test_nothing_is_left_out_that_a_module_imports(docker):
@@ -80,3 +106,18 @@ def test_nothing_is_left_out_that_a_module_imports(docker):
         [docker, "run", "--rm", *limits, "--entrypoint=python", IMAGE, "-c", IMPORTS], capture_output=True, text=True
     )
     assert told.returncode == 0, told.stderr[-3000:]
+
+
+def test_cuda_s_libraries_load_but_for_the_driver(docker):
+    """TensorFlow is built with CUDA, and each library finds those it needs; the node's runtime brings the driver."""
+    if CUDNN not in packages(docker):
+        pytest.skip("the image is the one without CUDA")
+    limits = ["--read-only", "--network=none", f"--user={USER}", "--tmpfs=/tmp"]
+    told = subprocess.run(
+        [docker, "run", "--rm", *limits, "--entrypoint=python", IMAGE, "-c", LIBRARIES], capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr[-3000:]
+    found = json.loads(told.stdout)
+    assert found["CUDA"] and found["compiler"]
+    assert {f"lib{name}" for name in OF_CUDA} <= set(found["loaded"])
+    assert set(found["missing"].values()) <= {"libcuda.so.1"}
