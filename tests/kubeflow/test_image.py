@@ -18,7 +18,7 @@ from serving import versions
 
 pytestmark = pytest.mark.slow
 IMAGE = os.environ.get("TFX_VISION_IMAGE", "")
-LARGEST, LARGEST_WITH_CUDA = 2.6e9, 6.9e9
+LARGEST, LARGEST_WITH_CUDA = 2.6e9, 6.7e9
 """Bytes of the image; the guide says how large it is."""
 OF_CUDA = "cudart cublas cublasLt cudnn cufft cusolver cusparse cupti nccl nvrtc".split()
 """Libraries without which a GPU is not used, or not whole."""
