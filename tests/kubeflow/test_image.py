@@ -8,15 +8,21 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import conformance
+import kfp
 import pytest
+import yaml
+from api_server import running_kubeflow
 from pods import USER, Containers
 
 from pipeline.kubeflow.compile import compile_pipeline
 from serving import versions
+from transform.config import to_json
 
 pytestmark = pytest.mark.slow
+PROJECT = Path(__file__).parents[2]
 IMAGE = os.environ.get("TFX_VISION_IMAGE", "")
 LARGEST, LARGEST_WITH_CUDA = 2.6e9, 6.7e9
 """Bytes of the image; the guide says how large it is."""
@@ -85,6 +91,30 @@ def packages(docker) -> set[str]:
     shown = ["run", "--rm", "--network=none", "--entrypoint=cat", IMAGE, "/opt/venv/sbom.cdx.json"]
     bill = json.loads(subprocess.run([docker, *shown], check=True, capture_output=True, text=True).stdout)
     return {component["purl"].split("@")[0] for component in bill["components"]}
+
+
+def test_the_pod_that_looks_for_new_spans_starts_a_run(docker, cluster_config, compiled_file, tmp_path):
+    """What kfp/cluster/new-span.yaml starts every ten minutes, with its volumes, at a server that has KFP's API."""
+    [cron_job, _] = yaml.safe_load_all((PROJECT / "kfp/cluster/new-span.yaml").read_text())
+    [container] = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    folders = {"images": tmp_path / "images", "config": tmp_path / "config", "tmp": tmp_path / "tmp"}
+    for folder in folders.values():
+        folder.mkdir()
+        folder.chmod(0o777)
+    (folders["images"] / "span-7/cats").mkdir(parents=True)
+    (folders["images"] / "span-7/cats/a.png").write_bytes(b"an image")
+    options = ["--rm", "--read-only", "--network=host", f"--user={USER}", "--cap-drop=ALL"]
+    options += [f"--volume={folders[one['name']]}:{one['mountPath']}" for one in container["volumeMounts"]]
+    with running_kubeflow() as (endpoint, cluster):
+        kfp.Client(host=endpoint).upload_pipeline(str(compiled_file), pipeline_name="digits")
+        settings = to_json(cluster_config(endpoint=endpoint))
+        settings["data"]["path"] = "/mnt/images/span-{SPAN}"
+        (folders["config"] / "config.yaml").write_text(yaml.safe_dump(settings))
+        command = [docker, "run", *options, IMAGE, *container["args"]]
+        told = subprocess.run(command, capture_output=True, text=True)
+        assert "Started digits-span-7" in told.stdout, told.stderr
+        [run] = cluster.runs.values()
+        assert run.runtime_config["parameters"]["span"] == 7
 
 
 def test_image_says_what_it_is_and_what_is_in_it(docker):
