@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import subprocess
+import xml.etree.ElementTree
 from pathlib import Path
 
 import boto3
@@ -21,6 +22,7 @@ from pipeline.kubeflow.check import check
 from pipeline.kubeflow.compile import compile_pipeline
 from pipeline.kubeflow.config import FlinkConfig, SharedVolume
 from pipeline.kubeflow.parameters import RUN_PARAMETERS
+from tests.beam_servers import FLINK_CLASSPATH
 
 PROJECT = Path(__file__).parents[2]
 GUIDE = (PROJECT / "docs/kubeflow.md").read_text(encoding="utf-8")
@@ -166,7 +168,7 @@ def commands(program: str) -> list[list[str]]:
 
 def test_the_guide_has_no_command_that_nothing_here_checks():
     lines = re.findall(r"^ +\$ (\S+)", GUIDE, re.MULTILINE)
-    assert set(lines) <= {"make", "docker", "kubectl", "export", "tfx", "tfx-vision"}
+    assert set(lines) <= {"make", "docker", "kubectl", "export", "tfx", "tfx-vision", "mvn", "pytest"}
     assert all(words[0] == "push" for words in commands("docker"))
     assert {words[0] for words in commands("kubectl")} <= {"apply", "create", "port-forward"}
 
@@ -199,6 +201,17 @@ def test_make_takes_the_guide_s_commands(words):
     assert "build -f kfp/Dockerfile -t" in told.stdout
 
 
+def test_maven_and_pytest_get_files_that_are_there():
+    """What Maven brings is where the next line of the guide has the tests look for it."""
+    [maven] = commands("mvn")
+    xml.etree.ElementTree.parse(PROJECT / maven[maven.index("-f") + 1])
+    [folder] = [word.removeprefix("-DoutputDirectory=") for word in maven if word.startswith("-DoutputDirectory=")]
+    assert [f"{FLINK_CLASSPATH}={folder}/*"] in commands("export")
+    for words in commands("pytest"):
+        assert words[:2] == ["-m", "slow"]
+        assert all(list(PROJECT.glob(name)) for name in words[2:])
+
+
 def test_kubectl_gets_files_that_are_checked_and_objects_that_are_mounted():
     known = {named(one) for one in manifests("cluster")}
     mounted = str(manifests("cluster")) + str([secret.name for secret in configuration().kubeflow.secrets])
@@ -212,8 +225,8 @@ def test_kubectl_gets_files_that_are_checked_and_objects_that_are_mounted():
 
 
 def test_the_guide_names_files_that_are_there():
-    for name in re.findall(r"(?<!ml)(?:kfp|configs|tests|pipeline)/[\w/.-]+\w", GUIDE):
-        assert (PROJECT / name).exists(), name
+    for name in re.findall(r"(?<!ml)(?:kfp|configs|tests|pipeline)/[\w/.*-]+\w", GUIDE):
+        assert list(PROJECT.glob(name)), name
 
 
 def test_image_s_packages_are_those_that_are_tested():
