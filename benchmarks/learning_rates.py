@@ -133,6 +133,8 @@ def page(
         "| rate | loss, first → last | eval loss, best … last | eval accuracy, best … last | diagnostics |",
         "|---:|---:|---:|---:|---|",
         *(row(f"{rate:g}", seen) for rate, seen in second.items()),
+        "",
+        f"The lowest evaluation loss is at {highest_that_learns(second):g} here.",
     ]
     return "\n".join([*lines, ""])
 
