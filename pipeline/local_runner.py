@@ -37,7 +37,7 @@ def run(config: PipelineConfig, *, verbose: bool = False) -> int:
       Exit status: 0 when the model is blessed (and pushed, now or earlier), 3 when it missed a threshold, 1 when a
       component failed, 130 when interrupted. Everything before the failure stays cached.
     """
-    return _start(config, verbose, _training)
+    return _start(config, verbose, training)
 
 
 def infer(config: InferenceConfig, *, verbose: bool = False) -> int:
@@ -46,10 +46,23 @@ def infer(config: InferenceConfig, *, verbose: bool = False) -> int:
     Returns:
       Exit status: 0 when it is done, 1 when a component failed, 130 when interrupted.
     """
-    return _start(config, verbose, _inference)
+    return _start(config, verbose, inference)
 
 
-def _training(config: PipelineConfig) -> tuple[Any, Conclusion]:
+def load(config: Any, job: Callable[[Any], tuple[Any, Conclusion]]) -> tuple[Any, Conclusion]:
+    """A job's graph as TFX's runners take it, and its conclusion; of what executors need, nothing is imported yet."""
+    with uncollected():
+        leave_out_unused()
+        defer_tensorflow()
+        defer_heavy_packages()
+        with executors_unread():
+            from tfx.dsl.compiler.compiler import Compiler
+
+            graph, conclude = job(config)
+            return Compiler().compile(graph), conclude
+
+
+def training(config: PipelineConfig) -> tuple[Any, Conclusion]:
     """The graph, and what is said and returned at its end."""
     from pipeline import summary
     from pipeline.graph import create_pipeline
@@ -59,7 +72,7 @@ def _training(config: PipelineConfig) -> tuple[Any, Conclusion]:
     ), lambda results, console, seconds: SUCCESS if summary.show(config, results, console, seconds) else NOT_BLESSED
 
 
-def _inference(config: InferenceConfig) -> tuple[Any, Conclusion]:
+def inference(config: InferenceConfig) -> tuple[Any, Conclusion]:
     """Likewise."""
     from pipeline import summary
     from pipeline.inference import create_inference_pipeline
@@ -90,17 +103,9 @@ def _run(config: Any, job: Callable[[Any], tuple[Any, Conclusion]], stream: Text
     display.console.print(f"[bold]{config.name}[/]  {config.folder}")
     with display.component("TFX"):
         display.handle(logging.LogRecord("tfx_vision", logging.INFO, "", 0, "loading TFX", None, None))
-        with uncollected():
-            leave_out_unused()
-            defer_tensorflow()
-            defer_heavy_packages()
-            with executors_unread():
-                from tfx.dsl.compiler.compiler import Compiler
+        compiled, conclude = load(config, job)
+        from pipeline import execution
 
-                from pipeline import execution
-
-                graph, conclude = job(config)
-                compiled = Compiler().compile(graph)
     display.console.print(f"[dim]  loaded TFX in {duration(time.monotonic() - started)}[/]")
     logger = logging.getLogger("tfx_vision")
     logger.setLevel(logging.INFO)
