@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tensorflow as tf
 from google.protobuf import json_format
-from tensorflow_model_analysis import version
 from tensorflow_model_analysis.proto import config_pb2, metrics_for_slice_pb2, validation_result_pb2
+from tensorflow_model_analysis.version import VERSION
 
 from components.evaluator.config import LOWER_IS_BETTER, EvaluatorConfig, Threshold
 from components.evaluator.evaluation import Estimate, Evaluation, ModelResult, Scores
@@ -48,7 +48,7 @@ def write_tfma_files(
     records(folder, "validations.tfrecord", [validations(evaluation, misses, next(iter(of_model)))])
     run = config_pb2.EvalRun(
         eval_config=eval_config(config, list(of_model)),
-        version=version.VERSION,
+        version=VERSION,
         file_format="tfrecords",
         model_locations=dict(zip(of_model, models.values(), strict=True)),
     )
