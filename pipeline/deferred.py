@@ -101,14 +101,17 @@ def defer_heavy_packages() -> None:
 
 
 def defer_tensorflow() -> None:
-    """Defers TensorFlow, for executors that may not need it; TFX does without it, but for opening gs:// paths.
+    """Defers TensorFlow, for executors that may not need it: TFX opens local files without it, and gs:// with it.
 
     TensorFlow Data Validation names it in annotations of what finds skew between examples, which is only named here.
     """
     with replaced(tensorflow=None):
         importlib.import_module("tfx.utils.doc_controls")
-        importlib.import_module("tfx.dsl.io.plugins.tensorflow_gfile")
     defer("tensorflow")
+    importlib.import_module("tfx.dsl.io.plugins.tensorflow_gfile")
+    local = importlib.import_module("tfx.dsl.io.plugins.local").LocalFilesystem
+    registry = importlib.import_module("tfx.dsl.io.filesystem_registry").DEFAULT_FILESYSTEM_REGISTRY
+    registry.register(local, priority=0)
     skew = "tensorflow_data_validation.skew.feature_skew_detector"
     sys.modules.setdefault(skew, NamesOnly(skew))
 
