@@ -4,23 +4,33 @@ They are started anew, not forked, so that they share nothing with TensorFlow's 
 TFX and Beam: they are ready after half a second with 60 MB each, where another Beam worker takes 20 to 40 s.
 """
 
+import gc
 import os
 import pickle
 import select
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any, BinaryIO, NamedTuple
 
 from components.image_example_gen.config import LimitConfig
-from components.image_example_gen.facts import Facts, describe
+from components.image_example_gen.facts import describe
 from components.image_example_gen.headers import Doubtful, Unusable
 from components.image_example_gen.items import Item
+from components.image_example_gen.records import Record, serialize
 
-Described = Facts | Unusable | Doubtful
-WEIGHT = 2
-"""Images that each gets for every one that this process, which also reads and writes, describes itself."""
+AHEAD = 2
+"""Batches that another process has, one of which it works on."""
+SELDOM = 100_000
+"""New objects after which those in cycles are looked for."""
+PIPE = 2**20
+"""Bytes that a pipe holds, where the system lets one say so: whole batches of small images."""
 
 
 class Shares(NamedTuple):
@@ -32,66 +42,164 @@ class Shares(NamedTuple):
     """Share that gets a perceptual hash."""
 
 
+@dataclass(eq=False)
+class Batch:
+    """Images that are described together, here or elsewhere."""
+
+    items: Sequence[Item]
+    found: Sequence[Record | Unusable | Doubtful] | None = None
+    """As long as there is nothing, the process has it that was asked."""
+
+
+@dataclass(eq=False)
+class Other:
+    """Another process that describes images."""
+
+    process: subprocess.Popen
+    asked: deque[Batch] = field(default_factory=deque)
+    """What it has not yet answered."""
+
+    def ask(self, batch: Batch, limits: LimitConfig, shares: Shares) -> None:
+        """Hands over a batch."""
+        self.asked.append(batch)
+        try:
+            pickle.dump((batch.items, limits, shares), self.process.stdin)  # type: ignore[arg-type]
+            self.process.stdin.flush()  # type: ignore[union-attr]
+        except BrokenPipeError:
+            pass  # it died, which is found out where the answer is missing
+
+    def has_answered(self) -> bool:
+        """Whether there is an answer, or there will be none."""
+        return bool(select.select([self.process.stdout], [], [], 0)[0])  # type: ignore[type-var]
+
+    def listen(self) -> Any:
+        """The next answer, for which it waits; None when there will be none."""
+        try:
+            return pickle.load(self.process.stdout)  # type: ignore[arg-type]
+        except (EOFError, pickle.UnpicklingError):
+            return None
+
+    def stop(self) -> None:
+        """Ends it."""
+        self.process.kill()  # it holds nothing that could be lost
+        self.process.communicate()
+
+
+EARLY: list[Other] = []
+"""Started before there were describers to take them."""
+
+
 class Describers:
     """This process and others beside it. They say the same; how many they are changes the time alone."""
 
     def __init__(self, others: int):
-        self._starting = [start() for _ in range(others)]
-        self.ready: list[subprocess.Popen] = []
+        self._starting = [EARLY.pop() if EARLY else Other(start()) for _ in range(others)]
+        self.ready: list[Other] = []
 
-    def describe(self, items: Sequence[Item], limits: LimitConfig, shares: Shares) -> list[Facts | Unusable]:
-        """What `facts.describe` returns or raises for each, in their order."""
-        self.welcome()
-        size = WEIGHT * len(items) // (1 + WEIGHT * len(self.ready))
-        own = len(items) - size * len(self.ready)
-        parts = [items[own + size * index : own + size * (index + 1)] for index in range(len(self.ready))]
-        asked = [ask(process, (part, limits, shares)) for process, part in zip(self.ready, parts, strict=True)]
-        found = describe_all(items[:own], limits, shares)
-        for process, part, heard in zip(list(self.ready), parts, asked, strict=True):
-            answer = listen(process) if heard else None
-            if answer is None:  # it died; its part is done here
-                self.ready.remove(process)
-                stop(process)
-            found += answer or [Doubtful()] * len(part)
-        return [
-            settle(item, limits, shares) if isinstance(one, Doubtful) else one
-            for item, one in zip(items, found, strict=True)
-        ]
+    def describe(
+        self, batches: Iterable[Sequence[Item]], limits: LimitConfig, shares: Shares
+    ) -> Iterator[tuple[Sequence[Item], list[Record | Unusable]]]:
+        """Each batch, and what is written of each image or why it cannot be; in the order in which they come."""
+        waiting: deque[Batch] = deque()
+        for batch in map(Batch, batches):
+            self.welcome()
+            idle = min(self.ready, key=lambda other: len(other.asked), default=None)
+            if idle and len(idle.asked) < AHEAD:
+                idle.ask(batch, limits, shares)
+            else:
+                batch.found = describe_all(batch.items, limits, shares)
+            waiting.append(batch)
+            for other in list(self.ready):
+                while other in self.ready and other.asked and other.has_answered():
+                    self._hear(other, limits, shares)
+            while waiting and (waiting[0].found is not None or len(waiting) > AHEAD * (1 + len(self.ready))):
+                yield self._settled(waiting.popleft(), limits, shares)
+        while waiting:
+            yield self._settled(waiting.popleft(), limits, shares)
+
+    def _settled(
+        self, batch: Batch, limits: LimitConfig, shares: Shares
+    ) -> tuple[Sequence[Item], list[Record | Unusable]]:
+        """A batch whose doubts are settled with TensorFlow; waits for it where another process has it."""
+        while batch.found is None:
+            self._hear(next(other for other in self.ready if batch in other.asked), limits, shares)
+        found = zip(batch.items, batch.found, strict=True)
+        return batch.items, [settle(item, limits, shares) if isinstance(one, Doubtful) else one for item, one in found]
+
+    def _hear(self, other: Other, limits: LimitConfig, shares: Shares) -> None:
+        """Takes the next answer of another process; what one that died leaves unanswered is done here."""
+        answer = other.listen()
+        if answer is not None:
+            other.asked.popleft().found = answer
+            return
+        self.ready.remove(other)
+        other.stop()
+        for batch in other.asked:
+            batch.found = describe_all(batch.items, limits, shares)
 
     def welcome(self) -> None:
         """Lets those take part that have started."""
-        for process in list(self._starting):
-            if select.select([process.stdout], [], [], 0)[0]:  # type: ignore[type-var]
-                self._starting.remove(process)
-                if listen(process):
-                    self.ready.append(process)
+        for other in list(self._starting):
+            if other.has_answered():
+                self._starting.remove(other)
+                if other.listen():
+                    self.ready.append(other)
                 else:
-                    stop(process)
+                    other.stop()
 
     def close(self) -> None:
         """Ends the other processes."""
-        for process in (*self._starting, *self.ready):
-            stop(process)
+        for other in (*self._starting, *self.ready):
+            other.stop()
         self._starting, self.ready = [], []
 
 
-def describe_all(items: Sequence[Item], limits: LimitConfig, shares: Shares) -> list[Described]:
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Looks seldom for objects in cycles, and never among those there are: images leave none, TensorFlow has many."""
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(SELDOM)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
+
+
+@contextmanager
+def starting(others: int) -> Iterator[None]:
+    """Starts other processes while this one still looks what there is to do; ends those that no describers took."""
+    EARLY.extend(Other(start()) for _ in range(others))
+    try:
+        yield
+    finally:
+        while EARLY:
+            EARLY.pop().stop()
+
+
+def describe_all(items: Sequence[Item], limits: LimitConfig, shares: Shares) -> list[Record | Unusable | Doubtful]:
     """Describes what can be without TensorFlow."""
-    found: list[Described] = []
+    found: list[Record | Unusable | Doubtful] = []
     for item in items:
         try:
-            found.append(describe(item, limits, *shares, may_decode=False))
+            found.append(described(item, limits, shares, may_decode=False))
         except (Unusable, Doubtful) as trouble:
             found.append(trouble)
     return found
 
 
-def settle(item: Item, limits: LimitConfig, shares: Shares) -> Facts | Unusable:
+def settle(item: Item, limits: LimitConfig, shares: Shares) -> Record | Unusable:
     """Describes an image with TensorFlow where needed."""
     try:
-        return describe(item, limits, *shares)
+        return described(item, limits, shares, may_decode=True)
     except Unusable as trouble:
         return trouble
+
+
+def described(item: Item, limits: LimitConfig, shares: Shares, *, may_decode: bool) -> Record:
+    """One image as it is written; raises what `facts.describe` does."""
+    return serialize(describe(item, limits, *shares, may_decode=may_decode), len(item.encoded))
 
 
 def start() -> subprocess.Popen:
@@ -99,51 +207,45 @@ def start() -> subprocess.Popen:
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     command = [sys.executable, "-m", __spec__.name]
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": paths}
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": paths},
+        pipesize=PIPE,
     )
-
-
-def ask(process: subprocess.Popen, question: Any) -> bool:
-    """Sends a question; whether it was taken."""
-    try:
-        process.stdin.write(pickle.dumps(question))  # type: ignore[union-attr]
-        process.stdin.flush()  # type: ignore[union-attr]
-    except BrokenPipeError:
-        return False
-    return True
-
-
-def listen(process: subprocess.Popen) -> Any:
-    """The next answer; None when there will be none."""
-    try:
-        return pickle.load(process.stdout)  # type: ignore[arg-type]
-    except (EOFError, pickle.UnpicklingError):
-        return None
-
-
-def stop(process: subprocess.Popen) -> None:
-    """Ends a process, which ends by itself when it hears no more."""
-    try:
-        process.communicate(timeout=10)
-    except (BrokenPipeError, subprocess.TimeoutExpired):
-        process.kill()
-        process.wait()
 
 
 def main() -> None:
     """Answers questions until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks ends this one
-    questions, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
+    with seldom_collected():
+        answer_all(answers)
+
+
+def answer_all(answers: BinaryIO) -> None:
+    """Answers each question."""
+    questions: SimpleQueue[Any] = SimpleQueue()
+    # Always read, so that the process that asks never waits for one that waits for it.
+    threading.Thread(target=take, args=[questions], daemon=True).start()
     answer: Any = "ready"
     while True:
         pickle.dump(answer, answers)
         answers.flush()
-        try:
-            items, limits, shares = pickle.load(questions)
-        except EOFError:
+        question = questions.get()
+        if question is None:
             return
-        answer = describe_all(items, limits, shares)
+        answer = describe_all(*question)
+
+
+def take(questions: "SimpleQueue[Any]") -> None:
+    """Takes questions; at last None, when there are no more."""
+    try:
+        while True:
+            questions.put(pickle.load(sys.stdin.buffer))
+    except (EOFError, pickle.UnpicklingError):
+        questions.put(None)
 
 
 if __name__ == "__main__":

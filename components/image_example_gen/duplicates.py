@@ -11,8 +11,8 @@ from components.image_example_gen.pixels import PERCEPTUAL_HASH
 from transform import features
 
 COLUMNS = (features.CONTENT_HASH, features.LABEL, features.PATH, PERCEPTUAL_HASH)
-BLOCK = 512
-"""Perceptual hashes compared with all others at a time."""
+BLOCK = 32
+"""Perceptual hashes compared with all others at a time; what comes of it stays in the processor's cache."""
 
 Rows = list[dict[str, Any]]
 """Rows of facts: what `COLUMNS` names, and the split."""
@@ -66,7 +66,7 @@ def near_indices(bits: np.ndarray, distance: int) -> tuple[np.ndarray, np.ndarra
         # Hashes whose numbers of ones differ by more than `distance` do so themselves.
         end = int(np.searchsorted(ones, ones[stop - 1] + distance, side="right"))
         some = sum(np.bitwise_count(word[start:stop, None] ^ word[None, start:end]) for word in words)
-        rows, columns = np.nonzero(some <= distance)
+        rows, columns = np.divmod(np.flatnonzero(some <= distance), end - start)
         rows, columns = rows[columns > rows] + start, columns[columns > rows] + start
         differing = np.bitwise_count(bits[rows] ^ bits[columns]).sum(axis=1, dtype=np.int64)
         near = differing <= distance

@@ -18,6 +18,7 @@ from tfx.types import artifact_utils
 from components.image_example_gen import duplicate_report, duplicates
 from components.image_example_gen import quarantine as left_out
 from components.image_example_gen.config import DataConfig
+from components.image_example_gen.describers import seldom_collected, starting
 from components.image_example_gen.ingest import IngestParts, Plan, stow
 from components.image_example_gen.rearrange import final_splits, rearrange
 from components.image_example_gen.sources import DataError, Source, open_source
@@ -31,7 +32,7 @@ IN_PROCESS = ("", "FnApiRunner", "DirectRunner", "BundleBasedDirectRunner")
 OTHERS = 3
 """Processes that describe images, at most: with more, this one can read and write no faster."""
 MANY = 5_000
-"""Images from which on they pay for their start."""
+"""Images from which on there is enough for them to do."""
 
 log = logging.getLogger("tfx_vision.ImageExampleGen")
 
@@ -54,14 +55,16 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples_utils.set_file_format(outputs["facts"], "FILE_FORMAT_PARQUET")
         folders = {name: artifact.uri for name, artifact in outputs.items()}
 
-        buckets, images, work = prepare(config, **folders)
-        others = idle_cores(self._beam_pipeline_args) if images >= MANY else 0
-        try:
-            with self._make_beam_pipeline() as pipeline:
-                _ = pipeline | "List" >> beam.Create(work, reshuffle=True) | "Ingest" >> beam.ParDo(IngestParts(others))
-        finally:
-            for name in work:
-                tf.io.gfile.remove(name)
+        others = idle_cores(self._beam_pipeline_args)
+        with seldom_collected(), starting(others):
+            buckets, images, work = prepare(config, **folders)
+            ingest_parts = IngestParts(others if images >= MANY else 0)
+            try:
+                with self._make_beam_pipeline() as pipeline:
+                    _ = pipeline | "List" >> beam.Create(work, reshuffle=True) | "Ingest" >> beam.ParDo(ingest_parts)
+            finally:
+                for name in work:
+                    tf.io.gfile.remove(name)
         conclude(config, buckets, **folders)
 
 

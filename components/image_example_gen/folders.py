@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from stat import S_ISREG
 
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.sources import (
@@ -123,11 +124,10 @@ def walk_local(folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, int, 
             continue
         try:
             status = entry.stat()
-            regular = entry.is_file()
         except OSError as error:
             yield entry.path, 0, 0.0, f"unreadable: {error.strerror}"
             continue
-        if regular:
+        if S_ISREG(status.st_mode):
             yield entry.path, status.st_size, status.st_mtime, ""
         elif entry.is_symlink():
             yield entry.path, 0, 0.0, "unreadable: a symbolic link that leads nowhere"

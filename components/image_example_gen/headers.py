@@ -33,6 +33,7 @@ PLAIN_PNG = {
 """Channels by bit depth and colour type."""
 CHUNK = struct.Struct(">I4s")
 """Length and kind."""
+CHECKSUM = struct.Struct(">I")
 IHDR = struct.Struct(">I4sIIBBBBB")
 """Length, kind, width, height, bit depth, colour type, compression, filter, interlace."""
 ORIENTATION_TAG = 0x0112
@@ -205,12 +206,11 @@ def png_chunks(encoded: bytes) -> list[tuple[bytes, int, int]]:
     while position + 12 <= len(encoded):
         length, kind = CHUNK.unpack_from(encoded, position)
         start = position + 8
-        position = start + length + 4
-        if position > len(encoded):
+        end = start + length
+        if end + 4 > len(encoded) or CHECKSUM.unpack_from(encoded, end)[0] != zlib.crc32(view[start - 4 : end]):
             return []
-        if zlib.crc32(view[start - 4 : position - 4]) != int.from_bytes(view[position - 4 : position]):
-            return []
-        chunks.append((kind, start, start + length))
+        position = end + 4
+        chunks.append((kind, start, end))
         data += length if kind == b"IDAT" else 0
         if kind == b"IEND":
             return chunks if data else []

@@ -18,15 +18,14 @@ from components.image_example_gen.config import DataConfig
 from components.image_example_gen.describers import Describers, Shares
 from components.image_example_gen.headers import Unusable
 from components.image_example_gen.items import Item
-from components.image_example_gen.records import serialize
 from components.image_example_gen.sources import Part
 from components.image_example_gen.splits import hash_of, split_of
 from transform import features
 
 log = logging.getLogger("tfx_vision.ImageExampleGen")
 
-BATCH = 256
-"""Images that are read before they are described."""
+BATCH = 128
+"""Images that are described together."""
 BATCH_BYTES = 32 * 2**20
 """Bytes of images after which no more are."""
 
@@ -122,15 +121,15 @@ def ingest(plan: Plan, part: Part, describers: Describers, done: int = 0) -> int
             )
             for split in plan.splits
         }
-        for items in batches(part.read(part.what, config)):
-            for item, facts in zip(items, describers.describe(items, config.limits, shares), strict=True):
-                if isinstance(facts, Unusable):
-                    left_out.append({"path": item.path, "label": item.label, "reason": str(facts)})
-                    log.warning("left out: %s: %s", item.path, facts)
+        for items, found in describers.describe(batches(part.read(part.what, config)), config.limits, shares):
+            for item, record in zip(items, found, strict=True):
+                if isinstance(record, Unusable):
+                    left_out.append({"path": item.path, "label": item.label, "reason": str(record)})
+                    log.warning("left out: %s: %s", item.path, record)
                     continue
-                split = plan.split_for(item, facts[features.CONTENT_HASH])  # type: ignore[arg-type]
+                split = plan.split_for(item, record.facts[features.CONTENT_HASH])  # type: ignore[arg-type]
                 counts[split][item.label] += 1
-                next(writers[split]).write(serialize(facts, item.encoded), facts)
+                next(writers[split]).write(record.around(item.encoded), record.facts)
             done += len(items)
             say(done, plan.total)
     account = {"counts": counts, "left_out": left_out}

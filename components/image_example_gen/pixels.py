@@ -1,6 +1,7 @@
 """What is measured on pixels: statistics for the drift gates and a perceptual hash for near duplicates."""
 
 import io
+import math
 import struct
 import warnings
 
@@ -8,7 +9,6 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from components.image_example_gen.headers import png_chunks
 from transform import features
 
 PERCEPTUAL_HASH = "perceptual_hash"
@@ -16,6 +16,10 @@ SIDE = 256
 """Longer side of what is measured; a larger image is shrunk first."""
 PLAIN_PNG = {bytes((8, 0, 0, 0, 0)): "L", bytes((8, 2, 0, 0, 0)): "RGB"}
 """Pillow's mode by a PNG's bit depth, colour type, compression, filter and interlace."""
+SIZES = struct.Struct(">II9xI")
+"""Width and height of a PNG and, where that comes next, the length of its data."""
+NOTHING = 57
+"""Bytes of a PNG with no data: signature, IHDR, and IDAT and IEND of none."""
 
 
 def measure(encoded: bytes, *, statistics: bool, perceptual: bool) -> dict[str, float | bytes]:
@@ -38,7 +42,8 @@ def measure(encoded: bytes, *, statistics: bool, perceptual: bool) -> dict[str, 
     found: dict[str, float | bytes] = {}
     luma = image if image.mode == "L" else image.convert("L")
     if statistics:
-        found |= pixel_facts(np.asarray(image), np.asarray(luma, np.float32))
+        pixels = np.asarray(image)
+        found |= pixel_facts(pixels, pixels if luma is image else np.asarray(luma))
     if perceptual:
         found[PERCEPTUAL_HASH] = np.packbits(imagehash.dhash(luma, hash_size=16).hash).tobytes()
     return found
@@ -53,15 +58,18 @@ def small(encoded: bytes) -> Image.Image:
 
 
 def plain_png(encoded: bytes) -> Image.Image | None:
-    """A PNG of 8-bit grey or RGB without anything special, at a quarter of Pillow's own cost for a small one."""
+    """A PNG of 8-bit grey or RGB with nothing but its pixels, at a fifth of Pillow's own cost for a small one.
+
+    Its checksums were compared when its header was read.
+    """
     mode = PLAIN_PNG.get(encoded[24:29], "")
-    chunks = png_chunks(encoded) if mode else []
-    if [kind for kind, _, _ in chunks] != [b"IHDR", b"IDAT", b"IEND"]:
+    if not mode or len(encoded) < NOTHING or encoded[37:41] != b"IDAT":
         return None
-    size = struct.unpack_from(">II", encoded, 16)
-    _, start, end = chunks[1]
+    width, height, length = SIZES.unpack_from(encoded, 16)
+    if len(encoded) != NOTHING + length or encoded[-8:-4] != b"IEND":
+        return None
     try:
-        return Image.frombytes(mode, size, encoded[start:end], "zip", mode)
+        return Image.frombytes(mode, (width, height), encoded[41 : 41 + length], "zip", mode)
     except ValueError:
         return None
 
@@ -82,13 +90,14 @@ def eight_bit(image: Image.Image) -> Image.Image:
 
 
 def pixel_facts(pixels: np.ndarray, luma: np.ndarray) -> dict[str, float | bytes]:
-    """`features.PIXEL_FACTS` of uint8 [h, w] or [h, w, 3] and its luma, float32 [h, w]."""
-    brightness = float(luma.mean())
+    """`features.PIXEL_FACTS` of uint8 [h, w] or [h, w, 3] and its luma, uint8 [h, w]."""
+    values = luma.astype(np.float64)
+    brightness, contrast = mean_and_deviation(values)
     red, green, blue = [brightness] * 3 if pixels.ndim == 2 else pixels.mean(axis=(0, 1)).tolist()
     return {
         features.BRIGHTNESS: brightness,
-        features.CONTRAST: float(luma.std()),
-        features.SHARPNESS: sharpness(luma),
+        features.CONTRAST: contrast,
+        features.SHARPNESS: sharpness(values),
         features.MEAN_RED: red,
         features.MEAN_GREEN: green,
         features.MEAN_BLUE: blue,
@@ -96,9 +105,18 @@ def pixel_facts(pixels: np.ndarray, luma: np.ndarray) -> dict[str, float | bytes
 
 
 def sharpness(luma: np.ndarray) -> float:
-    """Standard deviation of the Laplacian of float32 [h, w]; 0 where a side is below 3."""
+    """Standard deviation of the Laplacian of float64 [h, w]; 0 where a side is below 3."""
     if min(luma.shape) < 3:
         return 0.0
-    middle = luma[1:-1, 1:-1]
-    laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:] - 4 * middle
-    return float(laplacian.std())
+    laplacian = luma[:-2, 1:-1] + luma[2:, 1:-1]
+    laplacian += luma[1:-1, :-2]
+    laplacian += luma[1:-1, 2:]
+    laplacian -= 4 * luma[1:-1, 1:-1]
+    return mean_and_deviation(laplacian)[1]
+
+
+def mean_and_deviation(values: np.ndarray) -> tuple[float, float]:
+    """Of integers as float64, whose sums are exact: a third of the time of NumPy's own for a small image."""
+    flat = values.ravel()
+    mean = float(flat.sum()) / flat.size
+    return mean, math.sqrt(max(float(flat @ flat) / flat.size - mean * mean, 0.0))

@@ -33,10 +33,6 @@ SCHEMA = pa.schema(
 )
 
 
-Columns = dict[str, list[Fact | None]]
-"""Facts of many images by name."""
-
-
 class ShardWriter:
     """One shard of one split. Its two files appear when it is closed, whole, under their final names."""
 
@@ -49,20 +45,18 @@ class ShardWriter:
         self._records = tf.io.TFRecordWriter(self._names[examples], options)
         self._stream = FileSystems.create(self._names[facts], compression_type=CompressionTypes.UNCOMPRESSED)
         self._parquet = pq.ParquetWriter(self._stream, SCHEMA, compression="zstd")
-        self._columns: Columns = {name: [] for name in SCHEMA.names}
+        self._rows: list[Facts] = []
 
     def write(self, serialized: bytes, facts: Facts) -> None:
         """Adds one image."""
         self._records.write(serialized)
-        for name, column in self._columns.items():
-            column.append(facts.get(name))
-        if len(column) == ROWS:
+        self._rows.append(facts)
+        if len(self._rows) == ROWS:
             self._flush()
 
     def _flush(self) -> None:
-        self._parquet.write_table(from_columns(self._columns))
-        for column in self._columns.values():
-            column.clear()
+        self._parquet.write_table(to_table(self._rows))
+        self._rows.clear()
 
     def __enter__(self) -> "ShardWriter":
         return self
@@ -84,12 +78,8 @@ class ShardWriter:
 
 def to_table(rows: Sequence[Facts]) -> pa.Table:
     """Facts as they are written."""
-    return from_columns({name: [row.get(name) for row in rows] for name in SCHEMA.names})
-
-
-def from_columns(columns: Columns) -> pa.Table:
-    """The same, of facts by name; values in a row belong to the same image."""
-    return pa.Table.from_arrays([to_lists(columns[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
+    columns = [to_lists([row.get(field.name) for row in rows], field.type) for field in SCHEMA]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def to_lists(column: Sequence[Fact | None], kind: pa.LargeListType) -> pa.Array:

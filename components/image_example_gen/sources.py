@@ -118,17 +118,16 @@ def read_file(file: ImageFile, limit: int) -> Item:
     Raises:
       StorageError: the store that it is in cannot be used.
     """
-    item = Item(file.path, file.label, b"", file.group, file.split, file.trouble)
-    if file.trouble:
-        return item
-    if file.size > limit:
-        return item._replace(trouble=over_limit(file.size, limit))
-    try:
-        encoded = read_at_most(file.path, limit + 1) if scheme_of(file.path) else read_local(file, limit)
-    except Exception as error:  # each file system has its own
-        refuse_lost_store(file.path, error)
-        return item._replace(trouble=f"unreadable: {why(error)}")
-    return item._replace(encoded=encoded)
+    encoded, trouble = b"", file.trouble
+    if not trouble and file.size > limit:
+        trouble = over_limit(file.size, limit)
+    if not trouble:
+        try:
+            encoded = read_at_most(file.path, limit + 1) if scheme_of(file.path) else read_local(file, limit)
+        except Exception as error:  # each file system has its own
+            refuse_lost_store(file.path, error)
+            trouble = f"unreadable: {why(error)}"
+    return Item(file.path, file.label, encoded, file.group, file.split, trouble)
 
 
 def read_local(file: ImageFile, limit: int) -> bytes:

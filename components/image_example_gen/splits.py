@@ -4,6 +4,7 @@ import hashlib
 from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 
 from components.image_example_gen.config import SplitConfig
 
@@ -46,11 +47,8 @@ def split_of(content_hash: str, buckets: Mapping[str, int]) -> str:
     Returns:
       The name of the split.
     """
-    names, bounds, total = list(buckets), [], 0
-    for name in names:
-        total += buckets[name]
-        bounds.append(total)
-    return names[bisect(bounds, int(content_hash, 16) % total)]
+    bounds = list(accumulate(buckets.values()))
+    return list(buckets)[bisect(bounds, int(content_hash, 16) % bounds[-1])]
 
 
 def stratify(keys: Iterable[tuple[str, str]], buckets: Mapping[str, int]) -> dict[str, str]:

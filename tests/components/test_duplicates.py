@@ -9,7 +9,7 @@ from PIL import Image, ImageEnhance
 
 from components.image_example_gen.duplicates import copies, is_conflict, is_leak, near_indices, near_pairs, together
 from components.image_example_gen.headers import parse, parse_plain_png
-from components.image_example_gen.pixels import any_image, measure, plain_png, sharpness
+from components.image_example_gen.pixels import any_image, measure, pixel_facts, plain_png, sharpness
 from transform import features
 
 
@@ -123,9 +123,24 @@ def test_pixel_facts_follow_the_image():
     assert dark[features.BRIGHTNESS] < 25 < 200 < bright[features.BRIGHTNESS]
     assert bright[features.MEAN_RED] > bright[features.MEAN_GREEN] > bright[features.MEAN_BLUE]
     assert dark[features.CONTRAST] < 1
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.float32)
-    blurred = np.asarray(Image.fromarray(noise.astype(np.uint8)).resize((16, 16)).resize((64, 64)), np.float32)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.float64)
+    blurred = np.asarray(Image.fromarray(noise.astype(np.uint8)).resize((16, 16)).resize((64, 64)), np.float64)
     assert sharpness(noise) > 4 * sharpness(blurred)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 9), (28, 28), (256, 256)])
+def test_pixel_facts_are_those_of_numpy(shape):
+    image = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
+    luma = np.random.default_rng(2).integers(0, 256, shape, np.uint8)
+    found = pixel_facts(image, luma)
+    values = np.pad(luma.astype(np.float64), 1)
+    around = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:] - 4 * values[1:-1, 1:-1]
+    inner = around[1:-1, 1:-1]
+    assert found[features.BRIGHTNESS] == pytest.approx(luma.mean())
+    assert found[features.CONTRAST] == pytest.approx(luma.std())
+    assert found[features.SHARPNESS] == pytest.approx(inner.std() if inner.size else 0)
+    for channel, name in enumerate((features.MEAN_RED, features.MEAN_GREEN, features.MEAN_BLUE)):
+        assert found[name] == pytest.approx(image[..., channel].mean())
 
 
 def test_16_bit_grey_keeps_its_upper_bits():
