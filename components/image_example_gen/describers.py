@@ -4,6 +4,7 @@ They are started anew, not forked, so that they share nothing with TensorFlow's 
 TFX and Beam: they are ready after half a second with 60 MB each, where another Beam worker takes 20 to 40 s.
 """
 
+import fcntl
 import gc
 import os
 import pickle
@@ -11,16 +12,16 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from queue import SimpleQueue
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
+
+from PIL import Image
 
 from components.image_example_gen.config import LimitConfig
-from components.image_example_gen.facts import describe
+from components.image_example_gen.facts import Facts, add_hashes, describe
 from components.image_example_gen.headers import Doubtful, Unusable
 from components.image_example_gen.items import Item
 from components.image_example_gen.records import Record, serialize
@@ -30,7 +31,9 @@ AHEAD = 2
 SELDOM = 100_000
 """New objects after which those in cycles are looked for."""
 PIPE = 2**20
-"""Bytes that a pipe holds, where the system lets one say so: whole batches of small images."""
+"""Bytes that a pipe holds where the system allows it: some batches of small images."""
+FRAME = 1_000
+"""Bytes of an image's facts, at most, without its names."""
 
 
 class Shares(NamedTuple):
@@ -50,6 +53,11 @@ class Batch:
     found: Sequence[Record | Unusable | Doubtful] | None = None
     """As long as there is nothing, the process has it that was asked."""
 
+    @property
+    def size(self) -> int:
+        """Bytes to another process, or back, at most."""
+        return sum(FRAME + sum(map(len, item)) for item in self.items)
+
 
 @dataclass(eq=False)
 class Other:
@@ -58,6 +66,13 @@ class Other:
     process: subprocess.Popen
     asked: deque[Batch] = field(default_factory=deque)
     """What it has not yet answered."""
+
+    def has_room(self, batch: Batch) -> bool:
+        """Whether a batch can be handed over without waiting for a process that may itself wait to be heard."""
+        if not self.asked:
+            return True
+        room = capacity(self.process.stdin) // 2
+        return len(self.asked) < AHEAD and batch.size + sum(other.size for other in self.asked) < room
 
     def ask(self, batch: Batch, limits: LimitConfig, shares: Shares) -> None:
         """Hands over a batch."""
@@ -104,7 +119,7 @@ class Describers:
         for batch in map(Batch, batches):
             self.welcome()
             idle = min(self.ready, key=lambda other: len(other.asked), default=None)
-            if idle and len(idle.asked) < AHEAD:
+            if idle and idle.has_room(batch):
                 idle.ask(batch, limits, shares)
             else:
                 batch.found = describe_all(batch.items, limits, shares)
@@ -181,71 +196,58 @@ def starting(others: int) -> Iterator[None]:
 def describe_all(items: Sequence[Item], limits: LimitConfig, shares: Shares) -> list[Record | Unusable | Doubtful]:
     """Describes what can be without TensorFlow."""
     found: list[Record | Unusable | Doubtful] = []
+    to_hash: list[tuple[Facts, Image.Image]] = []
     for item in items:
         try:
-            found.append(described(item, limits, shares, may_decode=False))
+            facts = describe(item, limits, *shares, may_decode=False, to_hash=to_hash)
+            found.append(serialize(facts, len(item.encoded)))
         except (Unusable, Doubtful) as trouble:
             found.append(trouble)
+    add_hashes(to_hash)
     return found
 
 
 def settle(item: Item, limits: LimitConfig, shares: Shares) -> Record | Unusable:
     """Describes an image with TensorFlow where needed."""
     try:
-        return described(item, limits, shares, may_decode=True)
+        return serialize(describe(item, limits, *shares), len(item.encoded))
     except Unusable as trouble:
         return trouble
-
-
-def described(item: Item, limits: LimitConfig, shares: Shares, *, may_decode: bool) -> Record:
-    """One image as it is written; raises what `facts.describe` does."""
-    return serialize(describe(item, limits, *shares, may_decode=may_decode), len(item.encoded))
 
 
 def start() -> subprocess.Popen:
     """Another process; it answers once, when it has started, and then each question."""
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
     command = [sys.executable, "-m", __spec__.name]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": paths},
-        pipesize=PIPE,
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": paths}
     )
+    for pipe in (process.stdin, process.stdout):
+        with suppress(OSError):  # a user may have only so many bytes in pipes
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)  # type: ignore[arg-type]
+    return process
+
+
+def capacity(pipe: IO[bytes] | None) -> int:
+    """Bytes that a pipe holds."""
+    return fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)  # type: ignore[arg-type]
 
 
 def main() -> None:
     """Answers questions until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks ends this one
-    answers = os.fdopen(os.dup(1), "wb")
+    questions, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
-    with seldom_collected():
-        answer_all(answers)
-
-
-def answer_all(answers: BinaryIO) -> None:
-    """Answers each question."""
-    questions: SimpleQueue[Any] = SimpleQueue()
-    # Always read, so that the process that asks never waits for one that waits for it.
-    threading.Thread(target=take, args=[questions], daemon=True).start()
     answer: Any = "ready"
-    while True:
-        pickle.dump(answer, answers)
-        answers.flush()
-        question = questions.get()
-        if question is None:
-            return
-        answer = describe_all(*question)
-
-
-def take(questions: "SimpleQueue[Any]") -> None:
-    """Takes questions; at last None, when there are no more."""
-    try:
+    with seldom_collected():
         while True:
-            questions.put(pickle.load(sys.stdin.buffer))
-    except (EOFError, pickle.UnpicklingError):
-        questions.put(None)
+            pickle.dump(answer, answers)
+            answers.flush()
+            try:
+                items, limits, shares = pickle.load(questions)
+            except EOFError:
+                return
+            answer = describe_all(items, limits, shares)
 
 
 if __name__ == "__main__":

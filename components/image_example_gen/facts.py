@@ -1,11 +1,14 @@
 """What is known of one image: its raw features without the image itself."""
 
 import hashlib
+from collections.abc import Sequence
+
+from PIL import Image
 
 from components.image_example_gen.config import LimitConfig
 from components.image_example_gen.headers import Unusable, read_header
 from components.image_example_gen.items import Item
-from components.image_example_gen.pixels import measure
+from components.image_example_gen.pixels import PERCEPTUAL_HASH, difference_hashes, measure
 from transform import features
 
 Fact = bytes | int | float
@@ -15,7 +18,13 @@ SCALE = 2**32
 
 
 def describe(
-    item: Item, limits: LimitConfig, pixel_share: float = 0.0, near_share: float = 0.0, *, may_decode: bool = True
+    item: Item,
+    limits: LimitConfig,
+    pixel_share: float = 0.0,
+    near_share: float = 0.0,
+    *,
+    may_decode: bool = True,
+    to_hash: list[tuple[Facts, Image.Image]] | None = None,
 ) -> Facts:
     """The raw features of one image, from its header and, for a sample, its pixels.
 
@@ -25,6 +34,7 @@ def describe(
       pixel_share: share of the images whose pixels are measured, 0 … 1.
       near_share: share of the images that get a perceptual hash, 0 … 1.
       may_decode: whether to decode, with TensorFlow, a file whose structure leaves a doubt.
+      to_hash: takes what `add_hashes` is to make perceptual hashes of, later and together; None has it done here.
 
     Raises:
       Unusable: it is no image that the transform can decode; says why.
@@ -50,4 +60,16 @@ def describe(
     }
     if item.group:
         facts[features.GROUP] = item.group.encode()
-    return facts | measure(item.encoded, statistics=rank < pixel_share, perceptual=rank < near_share)
+    measured, luma = measure(item.encoded, statistics=rank < pixel_share, perceptual=rank < near_share)
+    facts |= measured
+    if luma is not None and to_hash is not None:
+        to_hash.append((facts, luma))
+    elif luma is not None:
+        add_hashes([(facts, luma)])
+    return facts
+
+
+def add_hashes(to_hash: Sequence[tuple[Facts, Image.Image]]) -> None:
+    """Adds the perceptual hash of each grey image to its facts."""
+    for (facts, _), found in zip(to_hash, difference_hashes([luma for _, luma in to_hash]), strict=True):
+        facts[PERCEPTUAL_HASH] = found

@@ -4,6 +4,8 @@ import io
 import math
 import struct
 import warnings
+from collections import defaultdict
+from collections.abc import Sequence
 
 import imagehash
 import numpy as np
@@ -12,6 +14,8 @@ from PIL import Image
 from transform import features
 
 PERCEPTUAL_HASH = "perceptual_hash"
+HASH_SIDE = 16
+"""Bits of a perceptual hash across and down."""
 SIDE = 256
 """Longer side of what is measured; a larger image is shrunk first."""
 PLAIN_PNG = {bytes((8, 0, 0, 0, 0)): "L", bytes((8, 2, 0, 0, 0)): "RGB"}
@@ -22,31 +26,58 @@ NOTHING = 57
 """Bytes of a PNG with no data: signature, IHDR, and IDAT and IEND of none."""
 
 
-def measure(encoded: bytes, *, statistics: bool, perceptual: bool) -> dict[str, float | bytes]:
+def measure(encoded: bytes, *, statistics: bool, perceptual: bool) -> tuple[dict[str, float], Image.Image | None]:
     """Measures one image.
 
     Args:
       encoded: the file; within the limits.
       statistics: whether to return `features.PIXEL_FACTS`.
-      perceptual: whether to return PERCEPTUAL_HASH, 256 bits.
+      perceptual: whether to return the grey image of which `difference_hashes` makes a hash.
 
     Returns:
-      The values by name; {} when Pillow cannot decode what TensorFlow can.
+      The values by name, and the image; nothing of either when Pillow cannot decode what TensorFlow can.
     """
     if not (statistics or perceptual):
-        return {}
+        return {}, None
     try:
         image = small(encoded)
     except Exception:  # Pillow's plugins raise whatever a damaged file makes them
-        return {}
-    found: dict[str, float | bytes] = {}
+        return {}, None
     luma = image if image.mode == "L" else image.convert("L")
-    if statistics:
-        pixels = np.asarray(image)
-        found |= pixel_facts(pixels, pixels if luma is image else np.asarray(luma))
-    if perceptual:
-        found[PERCEPTUAL_HASH] = np.packbits(imagehash.dhash(luma, hash_size=16).hash).tobytes()
-    return found
+    if not statistics:
+        return {}, luma
+    pixels = np.asarray(image)
+    return pixel_facts(pixels, pixels if luma is image else np.asarray(luma)), luma if perceptual else None
+
+
+def difference_hashes(images: Sequence[Image.Image]) -> list[bytes]:
+    """The 256-bit difference hash of the library imagehash (Krawetz, 2013) of each grey image; 32 bytes.
+
+    Images of one size are shrunk side by side, which changes no pixel and saves most of the time of small ones.
+    """
+    hashes = [b""] * len(images)
+    alike: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, image in enumerate(images):
+        alike[image.size].append(index)
+    for indices in alike.values():
+        if len(indices) == 1:
+            bits = imagehash.dhash(images[indices[0]], HASH_SIDE).hash[None]
+        else:
+            shrunk = shrink([images[index] for index in indices], HASH_SIDE + 1, HASH_SIDE)
+            bits = shrunk[:, :, 1:] > shrunk[:, :, :-1]
+        for index, packed in zip(indices, np.packbits(bits.reshape(len(indices), -1), axis=1), strict=True):
+            hashes[index] = packed.tobytes()
+    return hashes
+
+
+def shrink(images: Sequence[Image.Image], width: int, height: int) -> np.ndarray:
+    """Grey images of one size → uint8 [n, height, width], as Pillow resizes each, first across and then down."""
+    count, rows = len(images), images[0].height
+    pile = Image.frombytes("L", (images[0].width, rows * count), b"".join(image.tobytes() for image in images))
+    narrow = np.asarray(pile.resize((width, rows * count), Image.Resampling.LANCZOS)).reshape(count, rows, width)
+    row = Image.fromarray(narrow.transpose(1, 0, 2).reshape(rows, count * width))
+    low = np.asarray(row.resize((count * width, height), Image.Resampling.LANCZOS))
+    return low.reshape(height, count, width).transpose(1, 0, 2)
 
 
 def small(encoded: bytes) -> Image.Image:
@@ -89,7 +120,7 @@ def eight_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray((values >> 8).astype(np.uint8))
 
 
-def pixel_facts(pixels: np.ndarray, luma: np.ndarray) -> dict[str, float | bytes]:
+def pixel_facts(pixels: np.ndarray, luma: np.ndarray) -> dict[str, float]:
     """`features.PIXEL_FACTS` of uint8 [h, w] or [h, w, 3] and its luma, uint8 [h, w]."""
     values = luma.astype(np.float64)
     brightness, contrast = mean_and_deviation(values)

@@ -2,6 +2,7 @@
 
 import io
 
+import imagehash
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,7 +10,7 @@ from PIL import Image, ImageEnhance
 
 from components.image_example_gen.duplicates import copies, is_conflict, is_leak, near_indices, near_pairs, together
 from components.image_example_gen.headers import parse, parse_plain_png
-from components.image_example_gen.pixels import any_image, measure, pixel_facts, plain_png, sharpness
+from components.image_example_gen.pixels import any_image, difference_hashes, measure, pixel_facts, plain_png, sharpness
 from transform import features
 
 
@@ -34,7 +35,8 @@ def table(rows: list[tuple[str, str, str, bytes | None]]) -> pa.Table:
 
 
 def hashed(image: Image.Image, quality: int = 90) -> bytes:
-    return measure(jpeg(image, quality), statistics=False, perceptual=True)["perceptual_hash"]
+    _, luma = measure(jpeg(image, quality), statistics=False, perceptual=True)
+    return difference_hashes([luma])[0]
 
 
 def test_copies_are_grouped_and_judged():
@@ -117,7 +119,7 @@ def test_chains_of_near_duplicates_share_the_lowest_hash():
 
 def test_pixel_facts_follow_the_image():
     def facts(*colour: int) -> dict:
-        return measure(jpeg(Image.new("RGB", (40, 40), colour)), statistics=True, perceptual=False)
+        return measure(jpeg(Image.new("RGB", (40, 40), colour)), statistics=True, perceptual=False)[0]
 
     dark, bright = facts(10, 20, 30), facts(250, 200, 190)
     assert dark[features.BRIGHTNESS] < 25 < 200 < bright[features.BRIGHTNESS]
@@ -143,7 +145,18 @@ def test_pixel_facts_are_those_of_numpy(shape):
         assert found[name] == pytest.approx(image[..., channel].mean())
 
 
+@pytest.mark.parametrize("sizes", [[(28, 28)] * 5, [(16, 16), (17, 16), (1, 1), (256, 3)] * 3, [(200, 160), (7, 9)]])
+def test_hashes_made_together_are_those_of_imagehash(sizes):
+    images = [
+        Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width), np.uint8))
+        for seed, (width, height) in enumerate(sizes)
+    ]
+    expected = [np.packbits(imagehash.dhash(image, 16).hash).tobytes() for image in images]
+    assert difference_hashes(images) == expected
+    assert len(set(expected)) > 1
+
+
 def test_16_bit_grey_keeps_its_upper_bits():
     buffer = io.BytesIO()
     Image.fromarray(np.full((20, 20), 200 << 8, np.uint16)).save(buffer, "PNG")
-    assert measure(buffer.getvalue(), statistics=True, perceptual=False)[features.BRIGHTNESS] == 200
+    assert measure(buffer.getvalue(), statistics=True, perceptual=False)[0][features.BRIGHTNESS] == 200
