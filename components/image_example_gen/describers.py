@@ -189,8 +189,13 @@ def starting(others: int) -> Iterator[None]:
     try:
         yield
     finally:
-        while EARLY:
-            EARLY.pop().stop()
+        dismiss()
+
+
+def dismiss() -> None:
+    """Ends those that no describers took."""
+    while EARLY:
+        EARLY.pop().stop()
 
 
 def describe_all(items: Sequence[Item], limits: LimitConfig, shares: Shares) -> list[Record | Unusable | Doubtful]:

@@ -18,7 +18,7 @@ from tfx.types import artifact_utils
 from components.image_example_gen import duplicate_report, duplicates
 from components.image_example_gen import quarantine as left_out
 from components.image_example_gen.config import DataConfig
-from components.image_example_gen.describers import seldom_collected, starting
+from components.image_example_gen.describers import dismiss, seldom_collected, starting
 from components.image_example_gen.ingest import IngestParts, Plan, stow
 from components.image_example_gen.rearrange import final_splits, rearrange
 from components.image_example_gen.sources import DataError, Source, open_source
@@ -58,10 +58,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         others = idle_cores(self._beam_pipeline_args)
         with seldom_collected(), starting(others):
             buckets, images, work = prepare(config, **folders)
-            ingest_parts = IngestParts(others if images >= MANY else 0)
+            if images < MANY:
+                dismiss()
+                others = 0
             try:
                 with self._make_beam_pipeline() as pipeline:
-                    _ = pipeline | "List" >> beam.Create(work, reshuffle=True) | "Ingest" >> beam.ParDo(ingest_parts)
+                    ingest_parts = beam.ParDo(IngestParts(others))
+                    _ = pipeline | "List" >> beam.Create(work, reshuffle=True) | "Ingest" >> ingest_parts
             finally:
                 for name in work:
                     tf.io.gfile.remove(name)
