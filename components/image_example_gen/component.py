@@ -10,8 +10,8 @@ from tfx.types import artifact, component_spec, standard_artifacts
 
 from components.driver import ObservingDriver
 from components.image_example_gen.config import DataConfig
-from components.image_example_gen.executor import Executor, newest, open_sources
-from components.image_example_gen.sources import fingerprint
+from components.image_example_gen.executor import Executor, newest
+from components.image_example_gen.listed import observe
 from transform.config import from_json, to_json
 
 
@@ -40,9 +40,9 @@ class Driver(ObservingDriver):
     """Notices changed files and new spans."""
 
     def observe(self, execution_info: data_types.ExecutionInfo) -> dict[str, str | int]:
-        config, _ = newest(from_json(DataConfig, json.loads(execution_info.exec_properties["config"])))
-        files = [file for source in open_sources(config) for file in source.files]
-        return {"fingerprint": fingerprint(files)}
+        settings = str(execution_info.exec_properties["config"])
+        config, _ = newest(from_json(DataConfig, json.loads(settings)))
+        return {"fingerprint": observe(config, settings)}
 
 
 class ImageExampleGen(base_beam_component.BaseBeamComponent):

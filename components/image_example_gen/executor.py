@@ -20,8 +20,9 @@ from components.image_example_gen import quarantine as left_out
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.describers import dismiss, seldom_collected, starting
 from components.image_example_gen.ingest import IngestParts, Plan, stow
+from components.image_example_gen.listed import recall
 from components.image_example_gen.rearrange import final_splits, rearrange
-from components.image_example_gen.sources import DataError, Source, open_source
+from components.image_example_gen.sources import DataError, Source
 from components.image_example_gen.spans import Resolved, resolve
 from components.image_example_gen.splits import buckets_for
 from transform import features
@@ -46,7 +47,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        config, span = newest(from_json(DataConfig, json.loads(exec_properties["config"])))
+        settings = exec_properties["config"]
+        config, span = newest(from_json(DataConfig, json.loads(settings)))
         outputs = {name: artifact_utils.get_single_instance(output_dict[name]) for name in output_dict}
         for name in ("examples", "facts"):
             outputs[name].split_names = artifact_utils.encode_split_names(list(features.SPLITS))
@@ -57,7 +59,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
         others = idle_cores(self._beam_pipeline_args)
         with seldom_collected(), starting(others):
-            buckets, images, work = prepare(config, **folders)
+            sources = recall(config, settings, exec_properties.get("fingerprint", ""))
+            buckets, images, work = prepare(config, sources, **folders)
             if images < MANY:
                 dismiss()
                 others = 0
@@ -79,9 +82,10 @@ def idle_cores(arguments: list[str]) -> int:
     return min((os.cpu_count() or 1) - 1, OTHERS) if in_process and alone else 0
 
 
-def prepare(config: DataConfig, examples: str, facts: str, quarantine: str) -> tuple[dict[str, int], int, list[str]]:
-    """Lists the images; the buckets of those to be split, how many there are in all, and the work to be done."""
-    sources = open_sources(config)
+def prepare(
+    config: DataConfig, sources: list[Source], examples: str, facts: str, quarantine: str
+) -> tuple[dict[str, int], int, list[str]]:
+    """The buckets of the images to be split, how many there are in all, and the work to be done."""
     counts = [source.count() for source in sources]
     total, buckets = sum(counts), buckets_for(config.splits, counts[0])
     log.info("reading %s images", f"{total:,}")
@@ -97,15 +101,6 @@ def newest(config: DataConfig) -> tuple[DataConfig, Resolved]:
     """The settings with the path of the span to read, and which that is; `test_path` stays with every span."""
     span = resolve(config.path, config.span)
     return dataclasses.replace(config, path=span.path), span
-
-
-def open_sources(config: DataConfig) -> list[Source]:
-    """The images and, where there is one, the test split of their authors.
-
-    Raises:
-      DataError: there are no images; says what is missing.
-    """
-    return [open_source(path, config) for path in (config.path, config.test_path) if path]
 
 
 def conclude(config: DataConfig, buckets: dict[str, int], examples: str, facts: str, quarantine: str) -> None:

@@ -7,7 +7,8 @@ import random
 import pytest
 from PIL import Image
 
-from components.image_example_gen.config import LimitConfig
+from components.image_example_gen import listed
+from components.image_example_gen.config import DataConfig, LimitConfig
 from components.image_example_gen.facts import describe
 from components.image_example_gen.folders import list_images
 from components.image_example_gen.headers import Unusable
@@ -74,3 +75,25 @@ def test_missing_images_are_explained(tmp_path, path):
     (tmp_path / path).mkdir(parents=True, exist_ok=True)
     with pytest.raises(DataError, match="class"):
         list_images(str(tmp_path))
+
+
+def test_what_the_driver_listed_is_not_listed_again(pets, monkeypatch):
+    config = DataConfig(path=str(pets))
+    found = listed.observe(config, "settings")
+    with monkeypatch.context() as patch:
+        patch.setattr(listed, "open_sources", lambda _: pytest.fail("listed again"))
+        [source] = listed.recall(config, "settings", found)
+    assert source.files == list_images(str(pets))
+    # Only once, and only for the same settings and files.
+    [anew] = listed.recall(config, "settings", found)
+    assert anew is not source and anew.files == source.files
+    listed.observe(config, "settings")
+    (pets / "cat" / "new.png").write_bytes((pets / "cat" / "1.png").read_bytes())
+    [with_more] = listed.recall(config, "settings", "another fingerprint")
+    assert len(with_more.files) == len(source.files) + 1
+
+
+def test_a_long_listing_is_not_kept_in_mind(pets, monkeypatch):
+    monkeypatch.setattr(listed, "MOST", 1)
+    listed.observe(DataConfig(path=str(pets)), "settings")
+    assert not listed.KEPT
