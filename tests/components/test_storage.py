@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from google.cloud import storage
 from PIL import Image
 from tfx.components.example_gen.utils import calculate_splits_fingerprint_span_and_version
 from tfx.proto import example_gen_pb2
@@ -28,7 +29,7 @@ from pipeline.execution import explain
 from pipeline.graph import accepted_schema
 from tests.components.conftest import Ingest, Ingested
 from tests.kubeflow.store import Store
-from tests.serving.stores import s3
+from tests.serving.stores import gs, s3
 from transform import features
 from transform.config import from_json
 
@@ -41,13 +42,39 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     s3_client.cache_clear()
 
 
+@pytest.fixture(scope="module")
+def google_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with gs(tmp_path_factory.mktemp("emulator")) as uri:
+        yield uri
+
+
+@pytest.fixture(params=["bucket", "google_bucket"])
+def any_bucket(request: pytest.FixtureRequest) -> str:
+    """Of an S3 store, which we read ourselves, and of Google Cloud Storage, which Beam reads."""
+    return request.getfixturevalue(request.param)
+
+
 def upload(what: Path | bytes, target: str, folder: Path | None = None) -> None:
+    if target.startswith("gs://"):
+        upload_to_google(what, target)
+        return
     store = Store(os.environ["AWS_ENDPOINT_URL"])
     if isinstance(what, bytes):
         assert folder
         (folder / "object").write_bytes(what)
         what = folder / "object"
     store.upload(what, target)
+
+
+def upload_to_google(what: Path | bytes, target: str) -> None:
+    bucket, _, name = target.removeprefix("gs://").partition("/")
+    to = storage.Client.create_anonymous_client().bucket(bucket)
+    if isinstance(what, bytes):
+        to.blob(name).upload_from_string(what)
+        return
+    for file in what.rglob("*"):
+        if file.is_file():
+            to.blob(f"{name}/{file.relative_to(what)}").upload_from_filename(str(file))
 
 
 def records(found: Ingested) -> set[tuple]:
@@ -59,32 +86,32 @@ def records(found: Ingested) -> set[tuple]:
 
 
 def test_a_span_in_a_store_gives_the_records_and_splits_of_the_folder(
-    bucket: str, pets: Path, ingest: Ingest, tmp_path: Path
+    any_bucket: str, pets: Path, ingest: Ingest, tmp_path: Path
 ) -> None:
-    upload(pets, f"{bucket}/größe/span-07")
-    upload(b"of an earlier span", f"{bucket}/größe/span-06/cat/1.png", tmp_path)
-    stored = ingest(f"{bucket}/größe/span-{{SPAN}}")
+    upload(pets, f"{any_bucket}/größe/span-07")
+    upload(b"of an earlier span", f"{any_bucket}/größe/span-06/cat/1.png", tmp_path)
+    stored = ingest(f"{any_bucket}/größe/span-{{SPAN}}")
     assert stored.examples.span == 7
     assert records(stored) == records(ingest(pets)) and len(stored.splits()) == 90
 
 
-def test_listings_archives_and_patterns_are_read_from_a_store(bucket: str, pets: Path, tmp_path: Path) -> None:
+def test_listings_archives_and_patterns_are_read_from_a_store(any_bucket: str, pets: Path, tmp_path: Path) -> None:
     files = sorted(pets.glob("*/*"))
-    upload(pets, f"{bucket}/kinds/pets")
+    upload(pets, f"{any_bucket}/kinds/pets")
     rows, archive = io.StringIO(), io.BytesIO()
     csv.writer(rows).writerows([("path", "label"), *((f"pets/{f.parent.name}/{f.name}", f.parent.name) for f in files)])
-    upload(rows.getvalue().encode(), f"{bucket}/kinds/pets.csv", tmp_path)
+    upload(rows.getvalue().encode(), f"{any_bucket}/kinds/pets.csv", tmp_path)
     with zipfile.ZipFile(archive, "w") as stream:
         for file in files:
             stream.write(file, f"{file.parent.name}/{file.name}")
-    upload(archive.getvalue(), f"{bucket}/kinds/pets.zip", tmp_path)
+    upload(archive.getvalue(), f"{any_bucket}/kinds/pets.zip", tmp_path)
     expected = {(file.parent.name, file.read_bytes()) for file in files}
     for name in ("pets", "pets/", "pets.csv", "pets.zip"):
-        config = DataConfig(path=f"{bucket}/kinds/{name}")
+        config = DataConfig(path=f"{any_bucket}/kinds/{name}")
         source = open_source(config.path, config)
         found = [item for part in source.parts(3) for item in part.read(part.what, config)]
         assert {(item.label, item.encoded) for item in found} == expected, name
-    assert stat(f"{bucket}/kinds/pets.zip").size == len(archive.getvalue())
+    assert stat(f"{any_bucket}/kinds/pets.zip").size == len(archive.getvalue())
 
 
 def write_archives(pets: Path, folder: Path) -> list[str]:
@@ -133,14 +160,14 @@ def write_idx(pets: Path, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("write", [write_archives, write_tfrecords, write_idx])
 def test_files_of_many_images_in_a_store_give_the_records_and_splits_of_those_in_a_folder(
-    write: Callable[[Path, Path], list[str]], bucket: str, pets: Path, ingest: Ingest, tmp_path: Path
+    write: Callable[[Path, Path], list[str]], any_bucket: str, pets: Path, ingest: Ingest, tmp_path: Path
 ) -> None:
     folder = tmp_path / "größe"
     folder.mkdir()
     names = write(pets, folder)
-    upload(folder, f"{bucket}/{write.__name__} größe")
+    upload(folder, f"{any_bucket}/{write.__name__} größe")
     for name in names:
-        stored, local = ingest(f"{bucket}/{write.__name__} größe/{name}"), ingest(f"{folder}/{name}")
+        stored, local = ingest(f"{any_bucket}/{write.__name__} größe/{name}"), ingest(f"{folder}/{name}")
         assert len(records(local)) == 90 and records(stored) == records(local), name
 
 

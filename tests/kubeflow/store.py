@@ -76,19 +76,19 @@ def running_store(weed: str, folder: Path, *options: str) -> Iterator[Store]:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
     try:
         store = Store(f"http://127.0.0.1:{s3}")
-        wait_until_ready(store, process, folder / "weed.log")
+        wait_until_ready(store, process, folder / "weed.log", keyed=any("config" in option for option in options))
         yield store
     finally:
         process.kill()  # it takes half a minute to stop in order, and its data is not wanted any more
         process.wait()
 
 
-def wait_until_ready(store: Store, process: subprocess.Popen, output: Path) -> None:
-    """Until an object can be written, or is refused for want of a key."""
+def wait_until_ready(store: Store, process: subprocess.Popen, output: Path, *, keyed: bool) -> None:
+    """Until an object can be written, or is refused for want of a key where there are keys; at its start all are."""
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.HTTPError):
-            if store._client.put("/ready").status_code == httpx.codes.FORBIDDEN:
+            if store._client.put("/ready").status_code == httpx.codes.FORBIDDEN and keyed:
                 return
             store._client.put("/ready/probe", content=b"1").raise_for_status()
             return
