@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 # Beam and boto3 are imported where they are needed: who reads a local folder's images does without.
 S3_SCHEME = "s3"
+GOOGLE_SCHEME = "gs"
 MISSING = ("404", "NoSuchKey")
 """How S3 says that there is no such file."""
 KEPT_BACK = ("403", "AccessDenied", "InvalidObjectState")
@@ -62,8 +63,11 @@ def read_at_most(path: str, limit: int) -> bytes:
       FileNotFoundError, PermissionError: it is not there, or not for us.
       StorageError: the store cannot be used.
     """
-    if scheme_of(path) == S3_SCHEME:
+    scheme = scheme_of(path)
+    if scheme == S3_SCHEME:
         return read_s3(path, 0, limit)
+    if scheme == GOOGLE_SCHEME:
+        return read_google(path, limit)
     with open_bytes(path) as stream:
         return stream.read(limit)
 
@@ -145,6 +149,8 @@ def why(error: BaseException) -> str:
     error = cause(error)
     if strerror := getattr(error, "strerror", None):
         return str(strerror)
+    if getattr(error, "code", None) == 404:
+        return os.strerror(errno.ENOENT)
     message = getattr(error, "message", None) or str(error)
     return str(message).splitlines()[0] if message else type(error).__name__
 
@@ -214,6 +220,27 @@ def read_s3(path: str, start: int, size: int) -> bytes:
             return body.read(size)
 
 
+def read_google(path: str, limit: int) -> bytes:
+    """The first bytes of a file in Google Cloud Storage."""
+    from google.api_core.exceptions import RequestRangeNotSatisfiable
+
+    bucket, key = bucket_and_key(path)
+    with asking_google(path):
+        try:
+            return google_client().bucket(bucket).blob(key).download_as_bytes(end=limit - 1)
+        except RequestRangeNotSatisfiable:  # of an empty file
+            return b""
+
+
+@cache
+def google_client() -> Any:
+    """Beam's, but one for all threads: it makes another one, with connections of its own, for every file it opens."""
+    from apache_beam.io.gcp.gcsio import create_storage_client
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    return create_storage_client(PipelineOptions([]))
+
+
 def below_s3(folder: str) -> Iterator[Entry]:
     """Every file whose name begins so."""
     bucket, prefix = bucket_and_key(folder)
@@ -241,21 +268,28 @@ def s3_client() -> Any:
 
 
 def bucket_and_key(path: str) -> tuple[str, str]:
-    """The parts of s3://BUCKET/KEY."""
+    """The parts of s3://BUCKET/KEY or gs://BUCKET/KEY."""
     bucket, _, key = path.split("://", 1)[1].partition("/")
     return bucket, key
 
 
 def reach(path: str) -> None:
-    """Asks for the bucket of a path in S3.
+    """Asks for the bucket of a path in a store.
 
     Raises:
       StorageError: it cannot be used; says why.
     """
-    if scheme_of(path) == S3_SCHEME:
+    scheme = scheme_of(path)
+    if scheme == S3_SCHEME:
         bucket, _ = bucket_and_key(path)
         with asking(f"s3://{bucket}"):
             s3_client().list_objects_v2(Bucket=bucket, MaxKeys=1)
+    elif scheme == GOOGLE_SCHEME:
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        bucket, _ = bucket_and_key(path)
+        with asking_google(f"gs://{bucket}"):
+            next(iter(google_client().list_blobs(bucket, max_results=1, retry=DEFAULT_RETRY.with_timeout(20))), None)
 
 
 @contextmanager
@@ -290,4 +324,34 @@ def asking(path: str) -> Iterator[None]:
         raise StorageError(
             f"s3://{bucket} cannot be read: {str(error).rstrip('.')}; AWS_ENDPOINT_URL is where a store other than "
             "Amazon's answers."
+        ) from error
+
+
+@contextmanager
+def asking_google(path: str) -> Iterator[None]:
+    """Says what is wrong when Google Cloud Storage does not give what is asked for.
+
+    Raises:
+      FileNotFoundError, PermissionError: the one file is not there, or not for us.
+      StorageError: the store or its bucket cannot be used.
+    """
+    from google.api_core.exceptions import Forbidden, GoogleAPIError, NotFound
+    from google.auth.exceptions import GoogleAuthError
+    from requests.exceptions import RequestException
+
+    bucket, key = bucket_and_key(path)
+    try:
+        yield
+    except (GoogleAPIError, GoogleAuthError, RequestException) as error:
+        if key and isinstance(error, NotFound):
+            reach(path)  # it may be of the bucket
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
+        if key and isinstance(error, Forbidden):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path) from error
+        if isinstance(error, NotFound):
+            raise StorageError(f"gs://{bucket} cannot be read: there is no such bucket.") from error
+        reason = why(getattr(error, "cause", None) or error)  # of the last of several tries
+        raise StorageError(
+            f"gs://{bucket} cannot be read: {reason.rstrip('.')}; GOOGLE_APPLICATION_CREDENTIALS names the file of "
+            "credentials."
         ) from error

@@ -23,7 +23,7 @@ from tfx.proto import example_gen_pb2
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.sources import DataError, open_source
 from components.image_example_gen.spans import resolve
-from components.image_example_gen.storage import StorageError, s3_client, stat
+from components.image_example_gen.storage import StorageError, google_client, read_at_most, s3_client, stat
 from pipeline.config import ConfigError, PipelineConfig
 from pipeline.execution import explain
 from pipeline.graph import accepted_schema
@@ -44,8 +44,10 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def google_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    google_client.cache_clear()
     with gs(tmp_path_factory.mktemp("emulator")) as uri:
         yield uri
+    google_client.cache_clear()
 
 
 @pytest.fixture(params=["bucket", "google_bucket"])
@@ -171,11 +173,20 @@ def test_files_of_many_images_in_a_store_give_the_records_and_splits_of_those_in
         assert len(records(local)) == 90 and records(stored) == records(local), name
 
 
-def test_what_is_missing_in_a_store_is_said_at_once(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(StorageError, match=r"s3://nowhere cannot be read: there is no such bucket"):
-        open_source("s3://nowhere/pets", DataConfig(path="s3://nowhere/pets"))
-    with pytest.raises(DataError, match=r"s3://models/none does not exist or is empty"):
-        open_source(f"{bucket}/none", DataConfig(path=f"{bucket}/none"))
+def test_what_is_missing_in_a_store_is_said_at_once(any_bucket: str) -> None:
+    nowhere = any_bucket.replace("models", "nowhere")
+    for path in (f"{nowhere}/pets", f"{nowhere}/pets.csv"):
+        with pytest.raises(StorageError, match=f"^{nowhere} cannot be read: there is no such bucket"):
+            open_source(path, DataConfig(path=path))
+    with pytest.raises(StorageError, match=f"^{nowhere} cannot be read: there is no such bucket"):
+        resolve(f"{nowhere}/{{SPAN}}")
+    with pytest.raises(DataError, match=f"^{any_bucket}/none does not exist or is empty"):
+        open_source(f"{any_bucket}/none", DataConfig(path=f"{any_bucket}/none"))
+    with pytest.raises(DataError, match=f"^{any_bucket}/none.csv cannot be read: No such file or directory"):
+        open_source(f"{any_bucket}/none.csv", DataConfig(path=f"{any_bucket}/none.csv"))
+
+
+def test_a_store_without_credentials_is_said_at_once(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -227,6 +238,16 @@ def test_a_file_that_is_gone_is_left_out_but_a_store_that_is_gone_stops_the_run(
         log.removeHandler(handler)
     assert explain(no_store.value).startswith("s3://models cannot be read: Could not connect to the endpoint URL")
     s3_client.cache_clear()
+
+
+def test_a_file_in_a_store_is_read_up_to_the_limit_or_is_said_to_be_gone(any_bucket: str, tmp_path: Path) -> None:
+    for name, content in (("ten", b"0123456789"), ("none", b"")):
+        upload(content, f"{any_bucket}/limit/ä {name}", tmp_path)
+    assert read_at_most(f"{any_bucket}/limit/ä ten", 4) == b"0123"
+    assert read_at_most(f"{any_bucket}/limit/ä ten", 11) == b"0123456789"
+    assert read_at_most(f"{any_bucket}/limit/ä none", 4) == b""
+    with pytest.raises(FileNotFoundError, match="No such file or directory"):
+        read_at_most(f"{any_bucket}/limit/gone", 4)
 
 
 def test_an_accepted_schema_is_read_from_a_store(bucket: str, tmp_path: Path) -> None:
