@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import time
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ from components.image_example_gen import shards
 from components.image_example_gen.config import DataConfig
 from components.image_example_gen.executor import prepare
 from components.image_example_gen.ingest import IngestParts
+from components.image_example_gen.listed import open_sources
 from components.image_example_gen.sources import DataError
 from tests.components.conftest import SPLITS, Ingest, picture
 from transform import features
@@ -172,12 +174,16 @@ def test_other_processes_change_nothing(pets: Path, tmp_path: Path) -> None:
         folders = {name: str(tmp_path / str(others) / name) for name in ("examples", "facts", "quarantine")}
         os.makedirs(folders["quarantine"])
         config = DataConfig(path=str(pets))
-        _, images, work = prepare(config, **folders)
+        _, images, work = prepare(config, open_sources(config), **folders)
         assert images == 90
         worker = IngestParts(others)
         worker.setup()
+        deadline = time.monotonic() + 120
+        while len(worker._describers.ready) < others and time.monotonic() < deadline:
+            worker._describers.welcome()
         for name in work:
             assert list(worker.process(name)) == []
+        assert len(worker._describers.ready) == others
         worker.teardown()
         return {
             str(path.relative_to(tmp_path / str(others))): path.read_bytes()
