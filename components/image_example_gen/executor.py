@@ -57,7 +57,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples_utils.set_file_format(outputs["facts"], "FILE_FORMAT_PARQUET")
         folders = {name: artifact.uri for name, artifact in outputs.items()}
 
-        others = idle_cores(self._beam_pipeline_args)
+        alone = has_one_worker(self._beam_pipeline_args)
+        others = min((os.cpu_count() or 1) - 1, OTHERS) if alone else 0
         with seldom_collected(), starting(others):
             sources = recall(config, settings, exec_properties.get("fingerprint", ""))
             buckets, images, work = prepare(config, sources, **folders)
@@ -66,20 +67,19 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 others = 0
             try:
                 with self._make_beam_pipeline() as pipeline:
-                    ingest_parts = beam.ParDo(IngestParts(others))
-                    _ = pipeline | "List" >> beam.Create(work, reshuffle=True) | "Ingest" >> ingest_parts
+                    listed = pipeline | "List" >> beam.Create(work, reshuffle=not alone)
+                    _ = listed | "Ingest" >> beam.ParDo(IngestParts(others))
             finally:
                 for name in work:
                     tf.io.gfile.remove(name)
         conclude(config, buckets, **folders)
 
 
-def idle_cores(arguments: list[str]) -> int:
-    """Cores that a runner in this process leaves idle; 0 with any other, which has workers of its own."""
+def has_one_worker(arguments: list[str]) -> bool:
+    """Whether the runner works in this process alone, on one core; any other has workers among whom to share."""
     options = PipelineOptions(arguments)
     in_process = (options.view_as(StandardOptions).runner or "") in IN_PROCESS
-    alone = options.view_as(DirectOptions).direct_num_workers == 1
-    return min((os.cpu_count() or 1) - 1, OTHERS) if in_process and alone else 0
+    return in_process and options.view_as(DirectOptions).direct_num_workers == 1
 
 
 def prepare(

@@ -78,7 +78,8 @@ class ShardWriter:
 
 def to_table(rows: Sequence[Facts]) -> pa.Table:
     """Facts as they are written."""
-    columns = [to_lists([row.get(field.name) for row in rows], field.type) for field in SCHEMA]
+    named = zip(SCHEMA.names, SCHEMA.types, strict=True)
+    columns = [to_lists([row.get(name) for row in rows], kind) for name, kind in named]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
