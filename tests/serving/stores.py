@@ -33,7 +33,7 @@ def s3(folder: Path) -> Iterator[str]:
             "AWS_ACCESS_KEY_ID": "any",
             "AWS_SECRET_ACCESS_KEY": "any",
             "AWS_DEFAULT_REGION": "us-east-1",
-            "NO_PROXY": ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY")])),
+            "NO_PROXY": without_proxy(),
         }.items():
             patch.setenv(name, value)
         yield "s3://models"
@@ -61,11 +61,17 @@ def gs(folder: Path) -> Iterator[str]:
                 time.sleep(0.1)
             patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
             patch.setenv("GOOGLE_CLOUD_PROJECT", "project")
+            patch.setenv("NO_PROXY", without_proxy())
             patch.setattr("google.auth.default", lambda **_: (AnonymousCredentials(), "project"))  # it looks for 30 s
             yield "gs://models"
         finally:
             process.kill()
             process.wait()
+
+
+def without_proxy() -> str:
+    """Hosts that are asked directly, this machine among them."""
+    return ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY")]))
 
 
 def answers(port: int) -> bool:
