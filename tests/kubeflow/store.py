@@ -1,6 +1,7 @@
 """An S3-compatible object store on this machine (SeaweedFS), and what KFP's launcher does with one."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import time
@@ -72,23 +73,25 @@ def running_store(weed: str, folder: Path, *options: str) -> Iterator[Store]:
     # Servers nobody asked for, on fixed ports: a second store on this machine would not start.
     command += ["-s3.port.iceberg=0", "-s3.port.lance=0", *options]
     folder.mkdir(parents=True, exist_ok=True)
+    # Keys in its environment, as another store's may be, it would ask for itself.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     with (folder / "weed.log").open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder, env=environment)
     try:
         store = Store(f"http://127.0.0.1:{s3}")
-        wait_until_ready(store, process, folder / "weed.log", keyed=any("config" in option for option in options))
+        wait_until_ready(store, process, folder / "weed.log")
         yield store
     finally:
         process.kill()  # it takes half a minute to stop in order, and its data is not wanted any more
         process.wait()
 
 
-def wait_until_ready(store: Store, process: subprocess.Popen, output: Path, *, keyed: bool) -> None:
-    """Until an object can be written, or is refused for want of a key where there are keys; at its start all are."""
+def wait_until_ready(store: Store, process: subprocess.Popen, output: Path) -> None:
+    """Until an object can be written, or is refused for want of a key."""
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(httpx.HTTPError):
-            if store._client.put("/ready").status_code == httpx.codes.FORBIDDEN and keyed:
+            if store._client.put("/ready").status_code == httpx.codes.FORBIDDEN:
                 return
             store._client.put("/ready/probe", content=b"1").raise_for_status()
             return
