@@ -5,8 +5,8 @@ Usage: ingest.py [IMAGES]      (default 20,000 of Fashion-MNIST's training image
 
 ImageExampleGen reads a folder of PNGs; stock TFX, which reads no images, gets the same files in a TFRecord. Each runs
 in a process of its own, after its imports, in ROUNDS rounds, whose medians are told: a shared machine is now fast, now
-slow. With --scale ours reads TFRecords of every size, and folders up to 100,000
-files. Both write their part of ingest.md beside this file.
+slow. With --scale ours reads TFRecords of every size, and folders up to 100,000 files. Both write their part of
+ingest.md beside this file.
 """
 
 import argparse

@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import IO, Any, NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from PIL import Image
 
@@ -53,7 +54,7 @@ class Batch:
     found: Sequence[Record | Unusable | Doubtful] | None = None
     """As long as there is nothing, the process has it that was asked."""
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes to another process, or back, at most."""
         return sum(FRAME + sum(map(len, item)) for item in self.items)
@@ -67,12 +68,16 @@ class Other:
     asked: deque[Batch] = field(default_factory=deque)
     """What it has not yet answered."""
 
+    @cached_property
+    def room(self) -> int:
+        """Bytes that may be on the way to it while it works: half of what its pipe holds."""
+        return fcntl.fcntl(self.process.stdin, fcntl.F_GETPIPE_SZ) // 2  # type: ignore[arg-type]
+
     def has_room(self, batch: Batch) -> bool:
         """Whether a batch can be handed over without waiting for a process that may itself wait to be heard."""
         if not self.asked:
             return True
-        room = capacity(self.process.stdin) // 2
-        return len(self.asked) < AHEAD and batch.size + sum(other.size for other in self.asked) < room
+        return len(self.asked) < AHEAD and batch.size + sum(other.size for other in self.asked) < self.room
 
     def ask(self, batch: Batch, limits: LimitConfig, shares: Shares) -> None:
         """Hands over a batch."""
@@ -231,11 +236,6 @@ def start() -> subprocess.Popen:
         with suppress(OSError):  # a user may have only so many bytes in pipes
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)  # type: ignore[arg-type]
     return process
-
-
-def capacity(pipe: IO[bytes] | None) -> int:
-    """Bytes that a pipe holds."""
-    return fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)  # type: ignore[arg-type]
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
-# Beam and boto3 are imported where they are needed: who reads a local folder's images does without.
+# Beam, boto3 and Google's client are imported where they are needed: who reads a local folder's images does without.
 S3_SCHEME = "s3"
 GOOGLE_SCHEME = "gs"
 MISSING = ("404", "NoSuchKey")

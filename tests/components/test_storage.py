@@ -52,7 +52,7 @@ def google_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(params=["bucket", "google_bucket"])
 def any_bucket(request: pytest.FixtureRequest) -> str:
-    """Of an S3 store, which we read ourselves, and of Google Cloud Storage, which Beam reads."""
+    """Of an S3 store, and of Google Cloud Storage, where Beam lists and reads all but single images."""
     return request.getfixturevalue(request.param)
 
 

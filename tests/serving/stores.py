@@ -3,17 +3,15 @@
 import contextlib
 import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
 
-from tests.kubeflow.store import STARTUP_SECONDS, free_ports, running_store
+from tests.beam_servers import serving
+from tests.kubeflow.store import free_ports, running_store
 
 
 @contextlib.contextmanager
@@ -51,30 +49,14 @@ def gs(folder: Path) -> Iterator[str]:
     (port,) = free_ports(1)
     command = [sys.executable, "-m", "gcp_storage_emulator", "start", "--in-memory", "--default-bucket=models"]
     command += ["--host=127.0.0.1", f"--port={port}"]
-    with (folder / "emulator.log").open("wb") as output, pytest.MonkeyPatch.context() as patch:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder)
-        try:
-            deadline = time.monotonic() + STARTUP_SECONDS
-            while not answers(port):
-                if time.monotonic() > deadline or process.poll() is not None:
-                    raise RuntimeError((folder / "emulator.log").read_text())
-                time.sleep(0.1)
-            patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
-            patch.setenv("GOOGLE_CLOUD_PROJECT", "project")
-            patch.setenv("NO_PROXY", without_proxy())
-            patch.setattr("google.auth.default", lambda **_: (AnonymousCredentials(), "project"))  # it looks for 30 s
-            yield "gs://models"
-        finally:
-            process.kill()
-            process.wait()
+    with serving(command, port, folder / "emulator"), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        patch.setenv("GOOGLE_CLOUD_PROJECT", "project")
+        patch.setenv("NO_PROXY", without_proxy())
+        patch.setattr("google.auth.default", lambda **_: (AnonymousCredentials(), "project"))  # it looks for 30 s
+        yield "gs://models"
 
 
 def without_proxy() -> str:
     """Hosts that are asked directly, this machine among them."""
     return ",".join(filter(None, ["127.0.0.1", os.environ.get("NO_PROXY")]))
-
-
-def answers(port: int) -> bool:
-    """Whether anything listens on a port of this machine."""
-    with socket.socket() as asking:
-        return not asking.connect_ex(("127.0.0.1", port))
